@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/** Inside the module: what a worker is made of. */
+#ifndef DT_WORKER_INTERNAL_H
+#define DT_WORKER_INTERNAL_H
+
+#include "worker.h"
+
+#include <rte_common.h>
+#include <rte_ring.h>
+
+#include "compat.h"
+
+#define POLLS_MAX 1024
+
+struct poll {
+	dt_poll_fn fn;
+	void *arg;
+};
+
+struct dt_worker {
+	/* set at start */
+	unsigned int lcore;
+	int node;
+	struct rte_ring *mail; /* control threads put, the worker takes */
+
+	/* worker writes; control only by mail */
+	unsigned int n_polls __rte_cache_aligned;
+	struct poll polls[POLLS_MAX];
+
+	/* worker writes, anybody reads */
+	uint64_t busy_cycles __rte_cache_aligned;
+	uint64_t idle_cycles;
+	uint64_t rounds;
+
+	/* control sets at start, the worker clears: by mail, and when it has left its loop */
+	bool running __rte_cache_aligned;
+	bool alive;
+};
+
+/** Make the mailbox. @return 0; -ENOMEM */
+int dt_mail_init(struct dt_worker *worker);
+void dt_mail_fini(struct dt_worker *worker);
+
+/** Run all mail that has come. On the worker, or on control once it stopped. */
+void dt_mail_run(struct dt_worker *worker);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_errno.h>
+#include <rte_pause.h>
+
+#include "log.h"
+
+#define MAILBOX_SIZE 64
+
+/* Lies on the sender's stack until it is done. */
+struct mail {
+	void (*fn)(void *arg);
+	void *arg;
+	bool done;
+};
+
+/* Orders a mail against the end of the worker that would have run it. */
+static pthread_mutex_t stopped_lock = PTHREAD_MUTEX_INITIALIZER;
+
+int
+dt_mail_init(struct dt_worker *worker)
+{
+	char name[RTE_RING_NAMESIZE];
+
+	snprintf(name, sizeof(name), "dt_mail_%u", worker->lcore);
+	worker->mail = rte_ring_create(name, MAILBOX_SIZE, worker->node, RING_F_SC_DEQ);
+	return worker->mail == NULL ? -rte_errno : 0;
+}
+
+void
+dt_mail_fini(struct dt_worker *worker)
+{
+	rte_ring_free(worker->mail);
+}
+
+void
+dt_mail_run(struct dt_worker *worker)
+{
+	struct mail *mail;
+
+	while (rte_ring_sc_dequeue(worker->mail, (void **)&mail) == 0) {
+		mail->fn(mail->arg);
+		/* Pairs with the acquire in dt_worker_call(): what fn did is seen before done is. */
+		__atomic_store_n(&mail->done, true, __ATOMIC_RELEASE);
+	}
+}
+
+/* A worker that has left its loop takes no mail any more: the sender runs it, one at a time. */
+static void
+run_for_stopped(struct dt_worker *worker)
+{
+	pthread_mutex_lock(&stopped_lock);
+	dt_mail_run(worker);
+	pthread_mutex_unlock(&stopped_lock);
+}
+
+void
+dt_worker_call(struct dt_worker *worker, void (*fn)(void *arg), void *arg)
+{
+	struct mail mail = { .fn = fn, .arg = arg };
+	uint64_t warn_at = rte_get_timer_cycles() + 5 * rte_get_timer_hz();
+	unsigned int spins = 0;
+
+	while (rte_ring_mp_enqueue(worker->mail, &mail) != 0)
+		usleep(10);
+	while (!__atomic_load_n(&mail.done, __ATOMIC_ACQUIRE)) {
+		if (!__atomic_load_n(&worker->alive, __ATOMIC_ACQUIRE)) {
+			run_for_stopped(worker);
+			continue;
+		}
+		/* The worker answers within a round, unless its CPU runs something else: then let it. */
+		if (++spins < 200)
+			rte_pause();
+		else
+			usleep(10);
+		if (warn_at != 0 && rte_get_timer_cycles() > warn_at) {
+			warn_at = 0;
+			DT_LOG(ERR, "worker on lcore %u: has not answered for 5 s; is its CPU taken by something else?",
+				worker->lcore);
+		}
+	}
+}
+
+struct change {
+	struct dt_worker *worker;
+	struct poll poll;
+	int result;
+};
+
+static void
+add_poll(void *arg)
+{
+	struct change *change = arg;
+	struct dt_worker *worker = change->worker;
+
+	if (worker->n_polls == POLLS_MAX) {
+		change->result = -ENOSPC;
+		return;
+	}
+	worker->polls[worker->n_polls++] = change->poll;
+}
+
+static void
+remove_poll(void *arg)
+{
+	struct change *change = arg;
+	struct dt_worker *worker = change->worker;
+
+	for (unsigned int i = 0; i < worker->n_polls; i++) {
+		if (worker->polls[i].fn != change->poll.fn || worker->polls[i].arg != change->poll.arg)
+			continue;
+		worker->polls[i] = worker->polls[--worker->n_polls];
+		return;
+	}
+}
+
+int
+dt_worker_add(struct dt_worker *worker, dt_poll_fn fn, void *arg)
+{
+	struct change change = { .worker = worker, .poll = { .fn = fn, .arg = arg } };
+
+	dt_worker_call(worker, add_poll, &change);
+	return change.result;
+}
+
+void
+dt_worker_remove(struct dt_worker *worker, dt_poll_fn fn, void *arg)
+{
+	struct change change = { .worker = worker, .poll = { .fn = fn, .arg = arg } };
+
+	dt_worker_call(worker, remove_poll, &change);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+
+#include "counter.h"
+
+static struct dt_worker *workers[RTE_MAX_LCORE];
+static unsigned int n_workers;
+static struct rte_rcu_qsbr *qsbr;
+
+static int
+worker_new(unsigned int lcore, struct dt_worker **ret_worker)
+{
+	int node = (int)rte_lcore_to_socket_id(lcore);
+	struct dt_worker *worker = rte_zmalloc_socket("dt_worker", sizeof(*worker), RTE_CACHE_LINE_SIZE, node);
+	int err;
+
+	if (worker == NULL)
+		return -ENOMEM;
+	worker->lcore = lcore;
+	worker->node = node;
+	err = dt_mail_init(worker);
+	if (err != 0) {
+		rte_free(worker);
+		return err;
+	}
+	*ret_worker = worker;
+	return 0;
+}
+
+static int
+qsbr_new(void)
+{
+	size_t size = rte_rcu_qsbr_get_memsize(RTE_MAX_LCORE);
+
+	qsbr = rte_zmalloc("dt_qsbr", size, RTE_CACHE_LINE_SIZE);
+	if (qsbr == NULL)
+		return -ENOMEM;
+	return rte_rcu_qsbr_init(qsbr, RTE_MAX_LCORE) == 0 ? 0 : -EINVAL;
+}
+
+int
+dt_workers_init(void)
+{
+	unsigned int lcore;
+	int err = qsbr_new();
+
+	if (err != 0)
+		goto fail;
+	RTE_LCORE_FOREACH_WORKER(lcore)
+	{
+		err = worker_new(lcore, &workers[n_workers]);
+		if (err != 0)
+			goto fail;
+		n_workers++;
+	}
+	if (n_workers > 0)
+		return 0;
+	err = -ENODEV;
+fail:
+	dt_workers_fini();
+	return err;
+}
+
+static int
+worker_main(void *arg)
+{
+	struct dt_worker *worker = arg;
+	uint64_t then = rte_rdtsc();
+
+	rte_rcu_qsbr_thread_register(qsbr, worker->lcore);
+	rte_rcu_qsbr_thread_online(qsbr, worker->lcore);
+	while (worker->running) {
+		unsigned int moved = 0;
+		uint64_t now;
+
+		for (unsigned int i = 0; i < worker->n_polls; i++)
+			moved += worker->polls[i].fn(worker->polls[i].arg);
+		if (unlikely(!rte_ring_empty(worker->mail)))
+			dt_mail_run(worker);
+		rte_rcu_qsbr_quiescent(qsbr, worker->lcore);
+		now = rte_rdtsc();
+		dt_counter_add(moved > 0 ? &worker->busy_cycles : &worker->idle_cycles, now - then);
+		dt_counter_add(&worker->rounds, 1);
+		then = now;
+	}
+	rte_rcu_qsbr_thread_offline(qsbr, worker->lcore);
+	rte_rcu_qsbr_thread_unregister(qsbr, worker->lcore);
+	/* Pairs with the acquire in dt_worker_call(): from here on others run this worker's mail. */
+	__atomic_store_n(&worker->alive, false, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int
+dt_workers_start(void)
+{
+	for (unsigned int i = 0; i < n_workers; i++) {
+		workers[i]->running = true;
+		__atomic_store_n(&workers[i]->alive, true, __ATOMIC_RELEASE);
+		if (rte_eal_remote_launch(worker_main, workers[i], workers[i]->lcore) != 0) {
+			__atomic_store_n(&workers[i]->alive, false, __ATOMIC_RELEASE);
+			return -EBUSY;
+		}
+	}
+	return 0;
+}
+
+static void
+stop_self(void *arg)
+{
+	struct dt_worker *worker = arg;
+
+	worker->running = false;
+}
+
+void
+dt_workers_stop(void)
+{
+	for (unsigned int i = 0; i < n_workers; i++) {
+		if (!__atomic_load_n(&workers[i]->alive, __ATOMIC_ACQUIRE))
+			continue;
+		dt_worker_call(workers[i], stop_self, workers[i]);
+		rte_eal_wait_lcore(workers[i]->lcore);
+	}
+}
+
+void
+dt_workers_fini(void)
+{
+	for (unsigned int i = 0; i < n_workers; i++) {
+		dt_mail_fini(workers[i]);
+		rte_free(workers[i]);
+		workers[i] = NULL;
+	}
+	n_workers = 0;
+	rte_free(qsbr);
+	qsbr = NULL;
+}
+
+unsigned int
+dt_workers_count(void)
+{
+	return n_workers;
+}
+
+struct dt_worker *
+dt_worker_at(unsigned int i)
+{
+	return workers[i];
+}
+
+unsigned int
+dt_worker_lcore(const struct dt_worker *worker)
+{
+	return worker->lcore;
+}
+
+int
+dt_worker_node(const struct dt_worker *worker)
+{
+	return worker->node;
+}
+
+void
+dt_workers_pass(void)
+{
+	for (unsigned int i = 0; i < n_workers; i++) {
+		uint64_t start = dt_counter_read(&workers[i]->rounds);
+
+		/* Two ends of rounds: the second of them began after this call. */
+		while (__atomic_load_n(&workers[i]->alive, __ATOMIC_ACQUIRE) &&
+			dt_counter_read(&workers[i]->rounds) < start + 2)
+			usleep(10);
+	}
+}
+
+struct rte_rcu_qsbr *
+dt_workers_qsbr(void)
+{
+	return qsbr;
+}
+
+void
+dt_worker_cycles(const struct dt_worker *worker, uint64_t *ret_busy, uint64_t *ret_idle)
+{
+	*ret_busy = dt_counter_read(&worker->busy_cycles);
+	*ret_idle = dt_counter_read(&worker->idle_cycles);
+}

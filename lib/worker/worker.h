@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * A worker: an EAL lcore that polls things, and its mailbox.
+ *
+ * What a worker polls belongs to it: only functions that run on the worker touch it. Control threads change it by
+ * mail, which the worker runs between two polls, and wait for the answer; a worker never waits for anybody.
+ * Workers are made from EAL's lcores once at start (main thread), launched, and stopped; never while polled things live.
+ */
+#ifndef DT_WORKER_H
+#define DT_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_rcu_qsbr.h>
+
+struct dt_worker;
+
+/** One thing to poll: @return packets moved, 0 if there was nothing to do. */
+typedef unsigned int (*dt_poll_fn)(void *arg);
+
+/**
+ * Make a worker of every EAL lcore but the main one; they do not run yet.
+ *
+ * @return 0; -ENODEV: there is no lcore but the main one; -ENOMEM
+ */
+int dt_workers_init(void);
+
+/** Let all workers run. @return 0; -EBUSY: an lcore runs something else */
+int dt_workers_start(void);
+
+/** Stop all workers and wait for them; mail sent later runs in the sender's thread. */
+void dt_workers_stop(void);
+
+/** Free all workers; they are stopped. */
+void dt_workers_fini(void);
+
+unsigned int dt_workers_count(void);
+
+/** @param i 0 to dt_workers_count() - 1 */
+struct dt_worker *dt_worker_at(unsigned int i);
+
+unsigned int dt_worker_lcore(const struct dt_worker *worker);
+
+/** NUMA node of the worker's CPU, -1: unknown. */
+int dt_worker_node(const struct dt_worker *worker);
+
+/**
+ * Let @p worker poll @p fn(@p arg) from now on; returns when it does.
+ * @return 0; -ENOSPC: it polls as many as it can
+ * @note control threads
+ */
+int dt_worker_add(struct dt_worker *worker, dt_poll_fn fn, void *arg);
+
+/** The reverse; returns when the worker will not touch @p arg again. */
+void dt_worker_remove(struct dt_worker *worker, dt_poll_fn fn, void *arg);
+
+/**
+ * Run @p fn(@p arg) on @p worker between two polls and wait until it has returned.
+ *
+ * @note Any thread but a worker. May hold locks: a worker takes none. @p fn must be short.
+ */
+void dt_worker_call(struct dt_worker *worker, void (*fn)(void *arg), void *arg);
+
+/** Wait until each worker has begun and ended a round of polls after this call. Control threads. */
+void dt_workers_pass(void);
+
+/** The quiescent state of all workers, for structures that they read without locks. */
+struct rte_rcu_qsbr *dt_workers_qsbr(void);
+
+/** Cycles (TSC) of rounds that moved packets, and of those that found none. Any thread. */
+void dt_worker_cycles(const struct dt_worker *worker, uint64_t *ret_busy, uint64_t *ret_idle);
+
+#endif
