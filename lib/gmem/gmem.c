@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "gmem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sigbus.h"
+
+static int
+larger_first(const void *a, const void *b)
+{
+	const struct dt_gmem_region *left = a, *right = b;
+
+	return left->size < right->size ? 1 : left->size > right->size ? -1 : 0;
+}
+
+int
+dt_gmem_new(const struct dt_gmem_region *regions, unsigned int n_regions, struct dt_gmem **ret_mem)
+{
+	struct dt_gmem *mem;
+	int err;
+
+	if (n_regions > DT_GMEM_REGIONS_MAX)
+		return -E2BIG;
+	mem = calloc(1, sizeof(*mem));
+	if (mem == NULL)
+		return -ENOMEM;
+	memcpy(mem->regions, regions, n_regions * sizeof(*regions));
+	mem->n_regions = n_regions;
+	qsort(mem->regions, n_regions, sizeof(*regions), larger_first);
+	err = dt_sigbus_watch(mem);
+	if (err != 0) {
+		free(mem);
+		return err;
+	}
+	*ret_mem = mem;
+	return 0;
+}
+
+void
+dt_gmem_free(struct dt_gmem *mem)
+{
+	if (mem == NULL)
+		return;
+	dt_sigbus_forget(mem);
+	free(mem);
+}
+
+void *
+dt_gmem_part(const struct dt_gmem *mem, uint64_t gpa, uint64_t len, uint64_t *ret_len)
+{
+	for (unsigned int i = 0; i < mem->n_regions; i++) {
+		const struct dt_gmem_region *region = &mem->regions[i];
+		uint64_t offset = gpa - region->gpa;
+
+		if (offset >= region->size)
+			continue;
+		*ret_len = len <= region->size - offset ? len : region->size - offset;
+		return region->hva + offset;
+	}
+	return NULL;
+}
+
+bool
+dt_gmem_read(const struct dt_gmem *mem, uint64_t gpa, void *to, size_t len)
+{
+	uint8_t *out = to;
+
+	while (len > 0) {
+		uint64_t n;
+		const void *from = dt_gmem_part(mem, gpa, len, &n);
+
+		if (from == NULL)
+			return false;
+		memcpy(out, from, n);
+		out += n;
+		gpa += n;
+		len -= n;
+	}
+	return true;
+}
+
+bool
+dt_gmem_contains(const struct dt_gmem *mem, const void *hva, uint64_t len)
+{
+	for (unsigned int i = 0; i < mem->n_regions; i++) {
+		const struct dt_gmem_region *region = &mem->regions[i];
+		uint64_t offset = (uint64_t)((uintptr_t)hva - (uintptr_t)region->hva);
+
+		if (offset < region->size && len <= region->size - offset)
+			return true;
+	}
+	return false;
+}
