@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * A lane: the rte_ring in front of an egress queue, what ptr_ring is in the kernel's tap.
+ *
+ * Any worker puts; the one worker that owns the egress queue peeks, delivers what fits and finishes. A full lane is
+ * the only place where a slow consumer loses packets, and the lane itself counts them, under a cause that its
+ * consumer keeps up to date: who is to blame. It never frees but through the ledger, and never blocks.
+ */
+#ifndef DT_LANE_H
+#define DT_LANE_H
+
+#include <stdbool.h>
+
+#include "ledger.h"
+
+/* The most packets that move as one. */
+#define DT_BURST 32
+
+struct dt_lane {
+	/* set at start */
+	struct rte_ring *ring;
+	unsigned int at; /* the egress port's outward account */
+
+	/* the consumer (or control by mail to it) writes, producers read */
+	uint8_t full_cause __rte_cache_aligned; /* enum dt_cause of an overflow */
+	uint8_t closed_cause; /* enum dt_cause of a packet that comes while closed; DT_CAUSE_MAX: open */
+};
+
+/** Where a port hands on what it yielded: @p take owns the packets from then on. */
+struct dt_sink {
+	void (*take)(void *self, struct rte_mbuf **pkts, unsigned int n);
+	void *self;
+};
+
+/**
+ * Make a lane, closed.
+ *
+ * @param at               the egress port's outward account, for what is received, held and dropped here
+ * @param len              packets it holds
+ * @param closed_cause     why it is closed for now
+ * @param node             NUMA node of its consumer
+ * @param single_producer  only one lcore will ever put
+ * @return 0; -ENOMEM; -EINVAL, -EEXIST: @p name or @p len will not do
+ */
+int dt_lane_init(struct dt_lane *lane, const char *name, unsigned int at, unsigned int len, enum dt_cause closed_cause,
+	int node, bool single_producer);
+
+/** Free an empty lane. */
+void dt_lane_fini(struct dt_lane *lane);
+
+static inline bool
+dt_lane_is_open(const struct dt_lane *lane)
+{
+	return __atomic_load_n(&lane->closed_cause, __ATOMIC_RELAXED) == DT_CAUSE_MAX;
+}
+
+/** The consumer says what an overflow from now on is to be blamed on. */
+static inline void
+dt_lane_blame(struct dt_lane *lane, enum dt_cause cause)
+{
+	/* The line is shared with producers: leave it alone unless something changed. */
+	if (lane->full_cause != cause)
+		__atomic_store_n(&lane->full_cause, (uint8_t)cause, __ATOMIC_RELAXED);
+}
+
+/** Packets are welcome. On the consumer. */
+static inline void
+dt_lane_open(struct dt_lane *lane)
+{
+	__atomic_store_n(&lane->closed_cause, (uint8_t)DT_CAUSE_MAX, __ATOMIC_RELAXED);
+}
+
+/** Packets that come are dropped for @p cause; those that wait stay until dt_lane_drain(). On the consumer. */
+static inline void
+dt_lane_close(struct dt_lane *lane, enum dt_cause cause)
+{
+	__atomic_store_n(&lane->closed_cause, (uint8_t)cause, __ATOMIC_RELAXED);
+}
+
+/**
+ * Hand packets over to the lane's egress queue, out of one account into the other.
+ *
+ * Takes ownership of all @p n packets; those that do not fit, or come while it is closed, are dropped and counted
+ * by the egress.
+ *
+ * @param from  the inward account that they leave
+ * @param pkts  whole Ethernet frames, without FCS
+ * @return      packets queued, 0 to @p n
+ * @note any worker may call it; never blocks
+ */
+unsigned int dt_lane_put(struct dt_lane *lane, unsigned int from, struct rte_mbuf **pkts, unsigned int n);
+
+/** @return packets that wait; exact only for the consumer, a lower bound there */
+static inline unsigned int
+dt_lane_count(const struct dt_lane *lane)
+{
+	return rte_ring_count(lane->ring);
+}
+
+/**
+ * Look at the first packets without taking them; dt_lane_finish() must follow if any are returned.
+ * On the consumer.
+ *
+ * @return packets in @p pkts, 0 to @p n
+ */
+unsigned int dt_lane_peek(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n);
+
+/** Take the first @p n of the packets last peeked at; the others stay, in order. On the consumer. */
+void dt_lane_finish(struct dt_lane *lane, unsigned int n);
+
+/** Drop all that waits for @p cause. On the consumer. @return packets dropped */
+unsigned int dt_lane_drain(struct dt_lane *lane, enum dt_cause cause);
+
+#endif
