@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_malloc.h>
+
+#include "log.h"
+#include "pool.h"
+
+/* @return @p err, with the message written */
+static int __attribute__((format(printf, 4, 5)))
+fail(const struct dt_uplink *uplink, char error[static DT_ERROR_SIZE], int err, const char *fmt, ...)
+{
+	int n = snprintf(error, DT_ERROR_SIZE, "uplink '%s': ", uplink->conf->name);
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(error + n, (size_t)(DT_ERROR_SIZE - n), fmt, args);
+	va_end(args);
+	return err;
+}
+
+int
+dt_uplink_new(const struct dt_conf_uplink *conf, unsigned int port, struct dt_uplink **ret_uplink,
+	char error[static DT_ERROR_SIZE])
+{
+	struct dt_uplink *uplink = calloc(1, sizeof(*uplink));
+
+	if (uplink == NULL)
+		return -ENOMEM;
+	uplink->conf = conf;
+	uplink->port = port;
+	uplink->n_queues = conf->n_queues;
+	uplink->rx_desc = conf->rx_desc;
+	uplink->tx_desc = conf->tx_desc;
+	if (rte_eth_dev_get_port_by_name(conf->device, &uplink->device) != 0) {
+		int err = fail(uplink, error, -ENODEV,
+			"no such device: %s; give EAL -a PCI-ADDRESS for a NIC bound to vfio-pci, or --vdev=%s",
+			conf->device, conf->device);
+
+		free(uplink);
+		return err;
+	}
+	*ret_uplink = uplink;
+	return 0;
+}
+
+void
+dt_uplink_need(const struct dt_uplink *uplink, struct dt_pool_need *need)
+{
+	need->packets += uplink->n_queues * (uplink->conf->queue_len + uplink->conf->tx_desc);
+	need->nic_rx += uplink->n_queues * uplink->conf->rx_desc;
+}
+
+int
+dt_uplink_node(const struct dt_uplink *uplink)
+{
+	return rte_eth_dev_socket_id(uplink->device);
+}
+
+static int
+configure(struct dt_uplink *uplink, char error[static DT_ERROR_SIZE])
+{
+	const struct dt_conf_uplink *conf = uplink->conf;
+	struct rte_eth_conf eth = { 0 };
+	struct rte_eth_dev_info info;
+	uint16_t rx_desc, tx_desc;
+	int err = rte_eth_dev_info_get(uplink->device, &info);
+
+	if (err != 0)
+		return fail(uplink, error, err, "the driver tells nothing of %s: %s", conf->device, strerror(-err));
+	uplink->driver = info.driver_name;
+	if (uplink->n_queues > RTE_MIN(info.max_rx_queues, info.max_tx_queues))
+		return fail(uplink, error, -EINVAL,
+			"queues = %u: %s (%s) has %u receive and %u transmit queues; lower queues", uplink->n_queues,
+			conf->device, info.driver_name, info.max_rx_queues, info.max_tx_queues);
+	if (conf->mtu != 0 && info.max_mtu != 0 && (conf->mtu < info.min_mtu || conf->mtu > info.max_mtu))
+		return fail(uplink, error, -EINVAL, "mtu = %u: %s (%s) takes %u to %u bytes", conf->mtu, conf->device,
+			info.driver_name, info.min_mtu, info.max_mtu);
+	if (uplink->n_queues > 1) {
+		eth.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		eth.rx_adv_conf.rss_conf.rss_hf =
+			info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
+	}
+	eth.rxmode.mtu = conf->mtu;
+	if (conf->mtu > DT_POOL_ROOM - RTE_ETHER_HDR_LEN - 2 * RTE_VLAN_HLEN)
+		eth.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+	eth.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	uplink->multi_segment = eth.txmode.offloads != 0;
+	err = rte_eth_dev_configure(uplink->device, (uint16_t)uplink->n_queues, (uint16_t)uplink->n_queues, &eth);
+	if (err != 0)
+		return fail(uplink, error, err, "%s (%s) cannot be configured: %s", conf->device, info.driver_name,
+			strerror(-err));
+	rx_desc = (uint16_t)conf->rx_desc;
+	tx_desc = (uint16_t)conf->tx_desc;
+	err = rte_eth_dev_adjust_nb_rx_tx_desc(uplink->device, &rx_desc, &tx_desc);
+	if (err != 0)
+		return fail(uplink, error, err, "%s (%s) takes no such ring sizes: %s", conf->device, info.driver_name,
+			strerror(-err));
+	uplink->rx_desc = rx_desc;
+	uplink->tx_desc = tx_desc;
+	return 0;
+}
+
+static int
+set_queue(struct dt_uplink *uplink, unsigned int q, bool single_producer, char error[static DT_ERROR_SIZE])
+{
+	struct dt_uplink_queue *queue = &uplink->queues[q];
+	int node = dt_worker_node(queue->worker);
+	char name[RTE_RING_NAMESIZE];
+	int err;
+
+	queue->uplink = uplink;
+	queue->device = uplink->device;
+	queue->index = (uint16_t)q;
+	queue->at_in = DT_AT_IN(uplink->port);
+	queue->at_out = DT_AT_OUT(uplink->port);
+	snprintf(name, sizeof(name), "dt_lane_%u_%u", uplink->port, q);
+	err = dt_lane_init(&queue->lane, name, queue->at_out, uplink->conf->queue_len, DT_CAUSE_SHUTTING_DOWN, node,
+		single_producer);
+	if (err != 0)
+		return fail(uplink, error, err, "no memory for a lane of %u packets: %s", uplink->conf->queue_len,
+			strerror(-err));
+	err = rte_eth_rx_queue_setup(
+		uplink->device, (uint16_t)q, (uint16_t)uplink->rx_desc, (unsigned int)node, NULL, dt_pool_of(node));
+	if (err == 0)
+		err = rte_eth_tx_queue_setup(
+			uplink->device, (uint16_t)q, (uint16_t)uplink->tx_desc, (unsigned int)node, NULL);
+	if (err != 0)
+		return fail(uplink, error, err, "queue %u of %s cannot be set up: %s", q, uplink->conf->device,
+			strerror(-err));
+	return 0;
+}
+
+static int
+start_device(struct dt_uplink *uplink, char error[static DT_ERROR_SIZE])
+{
+	const struct dt_conf_uplink *conf = uplink->conf;
+	int err;
+
+	if (conf->mtu != 0) {
+		err = rte_eth_dev_set_mtu(uplink->device, (uint16_t)conf->mtu);
+		if (err != 0)
+			return fail(uplink, error, err, "mtu = %u: %s does not take it: %s", conf->mtu, conf->device,
+				strerror(-err));
+	}
+	err = rte_eth_dev_start(uplink->device);
+	if (err != 0)
+		return fail(uplink, error, err, "%s cannot be started: %s", conf->device, strerror(-err));
+	uplink->started = true;
+	err = conf->promiscuous ? rte_eth_promiscuous_enable(uplink->device)
+				: rte_eth_promiscuous_disable(uplink->device);
+	if (err != 0 && err != -ENOTSUP)
+		return fail(uplink, error, err, "promiscuous = %s: %s does not take it: %s",
+			conf->promiscuous ? "on" : "off", conf->device, strerror(-err));
+	if (rte_eth_dev_get_mtu(uplink->device, &uplink->mtu) != 0)
+		uplink->mtu = RTE_ETHER_MTU;
+	return 0;
+}
+
+static void
+open_lane(void *queue)
+{
+	dt_lane_blame(&((struct dt_uplink_queue *)queue)->lane, DT_CAUSE_LANE_WORKER_BUSY);
+	dt_lane_open(&((struct dt_uplink_queue *)queue)->lane);
+}
+
+static void
+close_lane(void *queue)
+{
+	dt_lane_close(&((struct dt_uplink_queue *)queue)->lane, DT_CAUSE_SHUTTING_DOWN);
+}
+
+int
+dt_uplink_start(struct dt_uplink *uplink, const struct dt_sink *sinks, struct dt_worker *const *workers,
+	bool single_producer, char error[static DT_ERROR_SIZE])
+{
+	int err = configure(uplink, error);
+
+	if (err != 0)
+		return err;
+	uplink->queues = rte_zmalloc_socket(
+		"dt_uplink", uplink->n_queues * sizeof(*uplink->queues), RTE_CACHE_LINE_SIZE, dt_uplink_node(uplink));
+	if (uplink->queues == NULL)
+		return fail(uplink, error, -ENOMEM, "no memory for %u queues", uplink->n_queues);
+	for (unsigned int q = 0; q < uplink->n_queues; q++) {
+		uplink->queues[q].sink = sinks[q];
+		uplink->queues[q].worker = workers[q];
+		err = set_queue(uplink, q, single_producer, error);
+		if (err != 0)
+			return err;
+	}
+	err = start_device(uplink, error);
+	if (err != 0)
+		return err;
+	uplink->link_up = true;
+	dt_uplink_tick(uplink);
+	for (unsigned int q = 0; q < uplink->n_queues; q++) {
+		err = dt_worker_add(workers[q], dt_uplink_poll, &uplink->queues[q]);
+		if (err != 0)
+			return fail(uplink, error, err, "lcore %u polls as many queues as it can",
+				dt_worker_lcore(workers[q]));
+		dt_worker_call(workers[q], open_lane, &uplink->queues[q]);
+	}
+	return 0;
+}
+
+void
+dt_uplink_stop(struct dt_uplink *uplink)
+{
+	for (unsigned int q = 0; uplink->queues != NULL && q < uplink->n_queues; q++) {
+		struct dt_uplink_queue *queue = &uplink->queues[q];
+
+		if (queue->lane.ring == NULL)
+			continue;
+		dt_worker_call(queue->worker, close_lane, queue);
+		dt_worker_remove(queue->worker, dt_uplink_poll, queue);
+		/* Who looked at the lane before it closed has put its packets there before this returns. */
+		dt_workers_pass();
+		dt_lane_drain(&queue->lane, DT_CAUSE_SHUTTING_DOWN);
+	}
+	if (uplink->started && rte_eth_dev_stop(uplink->device) != 0)
+		DT_LOG(WARNING, "uplink '%s': the device does not stop", uplink->conf->name);
+	uplink->started = false;
+	if (uplink->queues != NULL)
+		rte_eth_dev_close(uplink->device);
+}
+
+void
+dt_uplink_free(struct dt_uplink *uplink)
+{
+	if (uplink == NULL)
+		return;
+	for (unsigned int q = 0; uplink->queues != NULL && q < uplink->n_queues; q++)
+		dt_lane_fini(&uplink->queues[q].lane);
+	rte_free(uplink->queues);
+	free(uplink);
+}
+
+bool
+dt_uplink_is_open(const struct dt_uplink *uplink)
+{
+	return uplink->queues != NULL && dt_lane_is_open(&uplink->queues[0].lane);
+}
+
+unsigned int
+dt_uplink_lcore(const struct dt_uplink *uplink, unsigned int queue)
+{
+	return dt_worker_lcore(uplink->queues[queue].worker);
+}
+
+const struct dt_conf_uplink *
+dt_uplink_conf(const struct dt_uplink *uplink)
+{
+	return uplink->conf;
+}
+
+void
+dt_uplink_info(const struct dt_uplink *uplink, struct dt_uplink_info *ret_info)
+{
+	struct dt_uplink_info info = { .mtu = uplink->mtu, .driver = uplink->driver, .node = dt_uplink_node(uplink) };
+	struct rte_eth_stats stats = { 0 };
+	struct rte_eth_link link = { 0 };
+
+	if (rte_eth_link_get_nowait(uplink->device, &link) == 0)
+		info.link_mbps = link.link_speed;
+	info.link_up = __atomic_load_n(&uplink->link_up, __ATOMIC_RELAXED);
+	rte_eth_macaddr_get(uplink->device, &info.mac);
+	if (rte_eth_stats_get(uplink->device, &stats) == 0)
+		info.lost = (struct dt_uplink_lost){
+			.imissed = stats.imissed, .rx_nombuf = stats.rx_nombuf, .ierrors = stats.ierrors
+		};
+	*ret_info = info;
+}
+
+void
+dt_uplink_tick(struct dt_uplink *uplink)
+{
+	struct rte_eth_link link = { 0 };
+	bool up;
+
+	/* A driver that cannot tell is taken at its word that it sends. */
+	if (rte_eth_link_get_nowait(uplink->device, &link) != 0)
+		return;
+	up = link.link_status == RTE_ETH_LINK_UP;
+	if (up == uplink->link_up)
+		return;
+	__atomic_store_n(&uplink->link_up, up, __ATOMIC_RELAXED);
+	DT_LOG(NOTICE, "uplink '%s': link %s", uplink->conf->name, up ? "up" : "down");
+}

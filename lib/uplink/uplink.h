@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * An uplink: a NIC, that is an ethdev of any PMD; claimed, configured, started, and its queue pairs to be polled.
+ *
+ * Made, started and stopped on the main thread. A worker polls each queue pair: packets in go to a sink, packets out
+ * come from the queue's lane. A NIC that accepts nothing, or whose link is down, fills its lane and nothing else.
+ */
+#ifndef DT_UPLINK_H
+#define DT_UPLINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf.h"
+#include "lane.h"
+#include "worker.h"
+
+struct dt_uplink;
+struct dt_pool_need;
+
+/** What the NIC lost before dptap could see it. */
+struct dt_uplink_lost {
+	uint64_t imissed; /* its ring was full: FULL_RING */
+	uint64_t rx_nombuf; /* it found no mbuf: PROTO_MEM */
+	uint64_t ierrors; /* damaged on the wire: no reason of the kernel's fits */
+};
+
+/** What telemetry shows. */
+struct dt_uplink_info {
+	bool link_up;
+	uint32_t link_mbps;
+	uint16_t mtu; /* bytes */
+	struct rte_ether_addr mac;
+	const char *driver;
+	int node; /* NUMA node of the NIC, -1: unknown */
+	struct dt_uplink_lost lost;
+};
+
+/**
+ * Claim an ethdev.
+ *
+ * @param conf   must outlive the uplink
+ * @param port   number in the ledger
+ * @param error  receives one line that names object, fault and remedy
+ * @return 0; -ENODEV: no such ethdev; -EBUSY: another uplink has it; -ENOMEM; else what its driver said
+ */
+int dt_uplink_new(const struct dt_conf_uplink *conf, unsigned int port, struct dt_uplink **ret_uplink,
+	char error[static DT_ERROR_SIZE]);
+
+/** Add what the uplink's rings and lanes can hold to @p need. */
+void dt_uplink_need(const struct dt_uplink *uplink, struct dt_pool_need *need);
+
+/** NUMA node of the NIC, -1: unknown. */
+int dt_uplink_node(const struct dt_uplink *uplink);
+
+/**
+ * Configure the device, its queues and lanes, and start it; then let @p workers[q] poll queue pair q.
+ *
+ * @param sinks   one for each queue pair, for what it receives; must outlive the uplink
+ * @return 0; else what the driver said, with @p error filled
+ */
+int dt_uplink_start(struct dt_uplink *uplink, const struct dt_sink *sinks, struct dt_worker *const *workers,
+	bool single_producer, char error[static DT_ERROR_SIZE]);
+
+/** Poll no more, drop what waits as shutting_down, stop and release the device. */
+void dt_uplink_stop(struct dt_uplink *uplink);
+
+/** Free an uplink that is stopped or was never started; NULL is allowed. */
+void dt_uplink_free(struct dt_uplink *uplink);
+
+/**
+ * Hand packets to queue pair @p queue, out of account @p from. Those that the NIC cannot carry are dropped here.
+ * Takes ownership of all.
+ * @return packets queued
+ * @note any worker
+ */
+unsigned int dt_uplink_put(
+	struct dt_uplink *uplink, unsigned int queue, unsigned int from, struct rte_mbuf **pkts, unsigned int n);
+
+/** Whether anything would be queued now. */
+bool dt_uplink_is_open(const struct dt_uplink *uplink);
+
+unsigned int dt_uplink_lcore(const struct dt_uplink *uplink, unsigned int queue);
+
+const struct dt_conf_uplink *dt_uplink_conf(const struct dt_uplink *uplink);
+
+/** Any thread. */
+void dt_uplink_info(const struct dt_uplink *uplink, struct dt_uplink_info *ret_info);
+
+/** Look at the link, and say when it changed. Control, now and then. */
+void dt_uplink_tick(struct dt_uplink *uplink);
+
+#endif
