@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pair.h"
+
+#include <rte_memcpy.h>
+
+#include "pool.h"
+#include "vnet.h"
+
+/*
+ * A burst goes in three passes, so that each waits for memory once and not for each packet: heads and the
+ * descriptors' lines; descriptors read, checked and translated, the frames' lines on their way; headers, copies, mbufs.
+ */
+
+/* An available chain. */
+struct slot {
+	uint16_t head;
+	uint32_t len; /* with virtio_net_hdr */
+	const uint8_t *src; /* NULL: not one readable buffer of moderate size, or head is bad; to be gathered */
+};
+
+/* What a burst came to. */
+struct tally {
+	struct rte_mbuf **mbufs; /* fresh ones, taken from the front */
+	struct rte_mbuf *good[DT_BURST];
+	unsigned int n_good;
+	unsigned int n_packets; /* good or dropped */
+	uint64_t bytes;
+};
+
+/* First pass. @return how many */
+static unsigned int
+read_heads(struct dt_vq *vq, struct slot *slots, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		slots[i].head = dt_vq_head(vq, i);
+		if (unlikely(slots[i].head >= vq->size)) {
+			dt_vq_bad_head(vq);
+			if (dt_vq_broken(vq))
+				return i + 1;
+			continue;
+		}
+		vq->bad_heads = 0;
+		rte_prefetch0(&vq->desc[slots[i].head]);
+	}
+	return n;
+}
+
+/* Second pass. */
+static void
+read_descs(const struct dt_vq *vq, struct slot *slots, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct dt_vq_desc d;
+
+		slots[i].src = NULL;
+		if (unlikely(slots[i].head >= vq->size))
+			continue;
+		d = dt_vq_desc_at(vq, slots[i].head);
+		if (unlikely(d.flags != 0 || d.len < vq->hdr_len + (uint32_t)RTE_ETHER_HDR_LEN ||
+			     d.len > vq->hdr_len + (uint32_t)DT_POOL_ROOM))
+			continue;
+		slots[i].len = d.len;
+		slots[i].src = dt_gmem_at(vq->mem, d.addr, d.len);
+		if (unlikely(slots[i].src == NULL))
+			continue;
+		rte_prefetch0(slots[i].src);
+		rte_prefetch0(slots[i].src + RTE_CACHE_LINE_SIZE);
+	}
+}
+
+/* The fields of a fresh mbuf that anybody behind us reads, in few stores; a pool's mbuf has next and nb_segs right. */
+static inline void
+mbuf_reset(struct rte_mbuf *m, uint32_t frame_len)
+{
+	static const struct rte_mbuf template = {
+		.data_off = RTE_PKTMBUF_HEADROOM, .refcnt = 1, .nb_segs = 1, .port = RTE_MBUF_PORT_INVALID
+	};
+
+	memcpy(&m->rearm_data, &template.rearm_data, sizeof(uint64_t));
+	m->ol_flags = 0;
+	m->packet_type = 0;
+	m->pkt_len = frame_len;
+	m->data_len = (uint16_t)frame_len;
+	m->vlan_tci = 0;
+}
+
+static inline void
+settle(struct dt_pair *pair, struct tally *tally, struct rte_mbuf *m, enum dt_cause cause)
+{
+	tally->bytes += m->pkt_len;
+	tally->n_packets++;
+	if (likely(cause == DT_CAUSE_MAX))
+		tally->good[tally->n_good++] = m;
+	else
+		dt_drop(pair->at_in, m, cause);
+}
+
+/* A chain that yields no frame. */
+static void
+settle_unmade(struct dt_pair *pair, struct tally *tally, uint64_t bytes, enum dt_cause cause)
+{
+	tally->bytes += bytes;
+	tally->n_packets++;
+	dt_drop_unmade(pair->at_in, bytes, cause);
+}
+
+/* Copy bytes out of a chain's pieces, from where an earlier copy ended. */
+static void
+copy_out(const struct dt_vq_pieces *pieces, uint32_t *piece, uint32_t *offset, uint8_t *to, uint32_t len)
+{
+	while (len > 0) {
+		const struct dt_vq_piece *from = &pieces->piece[*piece];
+		uint32_t n = RTE_MIN(len, from->len - *offset);
+
+		rte_memcpy(to, from->hva + *offset, n);
+		to += n;
+		len -= n;
+		*offset += n;
+		if (*offset == from->len) {
+			*offset = 0;
+			++*piece;
+		}
+	}
+}
+
+/* Chain @p n mbufs behind @p first and copy a frame into them. */
+static void
+fill(struct rte_mbuf *first, struct rte_mbuf **more, unsigned int n, const struct dt_vq_pieces *pieces, uint32_t piece,
+	uint32_t offset, uint32_t frame_len)
+{
+	struct rte_mbuf *m = first;
+	uint32_t left = frame_len;
+
+	mbuf_reset(first, frame_len);
+	for (unsigned int i = 0;; i++) {
+		m->data_len = (uint16_t)RTE_MIN(left, (uint32_t)DT_POOL_ROOM);
+		copy_out(pieces, &piece, &offset, rte_pktmbuf_mtod(m, uint8_t *), m->data_len);
+		left -= m->data_len;
+		if (i == n)
+			break;
+		mbuf_reset(more[i], 0);
+		m->next = more[i];
+		m = more[i];
+	}
+	first->nb_segs = (uint16_t)(n + 1);
+}
+
+/* A chain of any shape. */
+static void
+take_chain(struct dt_pair *pair, struct tally *tally, uint16_t head)
+{
+	const struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
+	struct dt_vq_pieces *pieces = &pair->pieces;
+	struct rte_mbuf *more[DT_POOL_FRAME_MBUFS];
+	struct virtio_net_hdr_mrg_rxbuf hdr;
+	uint32_t piece = 0, offset = 0, frame_len;
+	unsigned int n_more;
+	enum dt_cause cause;
+
+	pieces->n = 0;
+	pieces->len = 0;
+	pieces->n_desc = 0;
+	cause = dt_vq_gather(vq, head, false, pieces);
+	if (cause != DT_CAUSE_MAX) {
+		settle_unmade(pair, tally, 0, cause);
+		return;
+	}
+	if (pieces->len < vq->hdr_len) {
+		settle_unmade(pair, tally, 0, DT_CAUSE_HDR_TRUNCATED);
+		return;
+	}
+	if (pieces->len - vq->hdr_len > DT_VNET_FRAME_MAX) {
+		settle_unmade(pair, tally, 0, DT_CAUSE_CHAIN_TOO_LONG);
+		return;
+	}
+	frame_len = (uint32_t)pieces->len - vq->hdr_len;
+	if (frame_len < RTE_ETHER_HDR_LEN) {
+		settle_unmade(pair, tally, frame_len, DT_CAUSE_FRAME_TOO_SHORT);
+		return;
+	}
+	copy_out(pieces, &piece, &offset, (uint8_t *)&hdr, vq->hdr_len);
+	n_more = (frame_len - 1) / DT_POOL_ROOM;
+	if (n_more > 0 && !dt_pool_take_large(pair->pool, more, n_more)) {
+		settle_unmade(pair, tally, frame_len, DT_CAUSE_LARGE_NO_MBUF);
+		return;
+	}
+	fill(*tally->mbufs, more, n_more, pieces, piece, offset, frame_len);
+	settle(pair, tally, *tally->mbufs++, dt_vnet_check(&hdr.hdr, frame_len, vq->features));
+}
+
+static inline void
+take_simple(struct dt_pair *pair, struct tally *tally, const struct slot *slot)
+{
+	const struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
+	uint32_t frame_len = slot->len - vq->hdr_len;
+	struct rte_mbuf *m = *tally->mbufs++;
+	struct virtio_net_hdr hdr;
+
+	memcpy(&hdr, slot->src, sizeof(hdr));
+	rte_compiler_barrier(); /* hdr is what was read now; the guest may write there at any time */
+	mbuf_reset(m, frame_len);
+	rte_memcpy(rte_pktmbuf_mtod(m, void *), slot->src + vq->hdr_len, frame_len);
+	settle(pair, tally, m, dt_vnet_check(&hdr, frame_len, vq->features));
+}
+
+/* Third pass. */
+static void
+take_slots(struct dt_pair *pair, struct tally *tally, const struct slot *slots, unsigned int n)
+{
+	struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (likely(slots[i].src != NULL)) {
+			take_simple(pair, tally, &slots[i]);
+		} else if (slots[i].head < vq->size) {
+			take_chain(pair, tally, slots[i].head);
+		} else {
+			settle_unmade(pair, tally, 0, DT_CAUSE_HEAD_BAD_INDEX);
+			continue; /* there is nothing to give back */
+		}
+		dt_vq_use(vq, slots[i].head, 0);
+	}
+}
+
+unsigned int
+dt_pair_from_guest(struct dt_pair *pair)
+{
+	struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
+	struct rte_mbuf *fresh[DT_BURST];
+	struct tally tally = { .mbufs = fresh };
+	struct slot slots[DT_BURST];
+	unsigned int n, used;
+
+	if (dt_vq_broken(vq))
+		return 0;
+	n = RTE_MIN(dt_vq_available(vq, DT_BURST), (unsigned int)DT_BURST);
+	if (n == 0)
+		return 0;
+	/* Without mbufs the frames stay where they are, in the guest. */
+	if (unlikely(rte_mempool_get_bulk(pair->pool, (void **)fresh, n) != 0))
+		return 0;
+	used = read_heads(vq, slots, n);
+	read_descs(vq, slots, used);
+	take_slots(pair, &tally, slots, used);
+	if (unlikely(tally.mbufs < fresh + n)) /* never-used mbufs: they carried nothing */
+		rte_mempool_put_bulk(pair->pool, (void **)tally.mbufs, (unsigned int)(fresh + n - tally.mbufs));
+	dt_vq_publish(vq, used);
+	dt_vq_notify(vq);
+
+	dt_received(pair->at_in, tally.n_packets, tally.bytes);
+	if (unlikely(dt_gmem_vanished(vq->mem))) {
+		dt_drop_burst(pair->at_in, tally.good, tally.n_good, DT_CAUSE_MEMORY_VANISHED);
+		dt_vq_break(vq, DT_VQ_VANISHED);
+		return used;
+	}
+	if (likely(tally.n_good > 0))
+		pair->sink.take(pair->sink.self, tally.good, tally.n_good);
+	return used;
+}

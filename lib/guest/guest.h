@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * A guest: one vhost-user socket, the session on it, and the queue pair that a worker polls.
+ *
+ * librte_vhost speaks the protocol on its own thread; what it reports becomes mail to the worker that owns the
+ * queue pair, and only that worker touches rings and memory. Made, started and stopped on the main thread. The session
+ * never makes a worker wait, and a guest that misbehaves loses its connection or a queue, nobody else notices.
+ */
+#ifndef DT_GUEST_H
+#define DT_GUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf.h"
+#include "lane.h"
+#include "worker.h"
+
+struct dt_guest;
+
+enum dt_guest_state {
+	DT_GUEST_LISTENING, /* server: nobody is connected */
+	DT_GUEST_CONNECTING, /* client: nobody accepts yet, tried once a second */
+	DT_GUEST_NEGOTIATING, /* a front end is connected; no ring runs */
+	DT_GUEST_RUNNING, /* at least one ring runs */
+	DT_GUEST_BROKEN, /* a ring was taken out of service; until it is set up anew */
+};
+
+/** What telemetry shows. */
+struct dt_guest_info {
+	enum dt_guest_state state;
+	uint64_t features; /* negotiated, 0 before */
+	bool ring_runs[2]; /* to_guest, from_guest */
+	unsigned int lcore; /* worker that polls it */
+	int node; /* of that worker's CPU */
+	int memory_node; /* of the guest's memory, -1: unknown */
+	uint32_t connections; /* accepted since start */
+};
+
+/**
+ * Choose the worker for a guest whose memory lies on NUMA node @p node (-1: unknown).
+ * Called once when made, and whenever a new memory table shows another node while no ring runs.
+ */
+struct dt_guest_place {
+	struct dt_worker *(*choose)(void *self, struct dt_worker *now, int node);
+	void *self;
+};
+
+/**
+ * Make a guest; it is not reachable before dt_guest_start().
+ *
+ * @param conf   must outlive the guest
+ * @param port   number in the ledger
+ * @param sink   takes what the guest sends; must outlive the guest
+ * @param single_producer  only one lcore will ever put into the guest's lane
+ * @return 0; -ENOMEM; -ENOSPC: the worker polls as many things as it can
+ */
+int dt_guest_new(const struct dt_conf_guest *conf, unsigned int port, struct dt_sink sink, struct dt_guest_place place,
+	bool single_producer, struct dt_guest **ret_guest);
+
+/**
+ * Open the socket. Workers run by now.
+ *
+ * @param error  receives one line that names object, fault and remedy
+ * @return 0; -EADDRINUSE: a live process has the socket; -EACCES, -ENOENT, ...: the path cannot be used
+ */
+int dt_guest_start(struct dt_guest *guest, char error[static DT_ERROR_SIZE]);
+
+/** Close the socket and any connection; what waited is dropped as shutting_down. */
+void dt_guest_stop(struct dt_guest *guest);
+
+/** Free a guest that is stopped or was never started; NULL is allowed. */
+void dt_guest_free(struct dt_guest *guest);
+
+/** Where others hand over packets for this guest. */
+struct dt_lane *dt_guest_lane(struct dt_guest *guest);
+
+const struct dt_conf_guest *dt_guest_conf(const struct dt_guest *guest);
+
+/** Any thread. */
+void dt_guest_info(struct dt_guest *guest, struct dt_guest_info *ret_info);
+
+const char *dt_guest_state_name(enum dt_guest_state state);
+
+/** Say what a worker found and may not say itself (a broken ring), once. Control, now and then. */
+void dt_guest_tick(struct dt_guest *guest);
+
+/** Called on the connection's thread when a front end has gone; what was learnt from it is void. */
+void dt_guest_on_gone(struct dt_guest *guest, void (*gone)(void *arg), void *arg);
+
+#endif

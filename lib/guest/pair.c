@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pair.h"
+
+struct order {
+	struct dt_pair *pair;
+	enum dt_ring ring;
+	const struct dt_vq *vq;
+	enum dt_stop stop;
+	enum dt_cause cause;
+	struct dt_vq *ret_vq;
+	bool ran;
+};
+
+/* Several senders may fill a lane in one round; a visit empties it as far as this goes, and no guest can hog a worker. */
+#define VISIT_BURSTS 8
+
+static unsigned int
+visit_lane(struct dt_pair *pair)
+{
+	unsigned int moved = 0;
+
+	for (unsigned int i = 0; i < VISIT_BURSTS; i++) {
+		unsigned int n = dt_pair_to_guest(pair);
+
+		moved += n;
+		if (n < DT_BURST)
+			break;
+	}
+	return moved;
+}
+
+unsigned int
+dt_pair_poll(void *arg)
+{
+	struct dt_pair *pair = arg;
+	unsigned int moved = 0;
+
+	if (pair->on[DT_RING_FROM_GUEST])
+		moved = dt_pair_from_guest(pair);
+	if (pair->on[DT_RING_TO_GUEST])
+		return moved + visit_lane(pair);
+	/* A sender may have looked at the lane just before it closed. */
+	if (unlikely(!dt_lane_is_open(&pair->lane) && dt_lane_count(&pair->lane) > 0))
+		moved += dt_lane_drain(&pair->lane, (enum dt_cause)pair->lane.closed_cause);
+	return moved;
+}
+
+static void
+start(void *arg)
+{
+	struct order *order = arg;
+	struct dt_pair *pair = order->pair;
+
+	pair->vq[order->ring] = *order->vq;
+	__atomic_store_n(&pair->on[order->ring], true, __ATOMIC_RELAXED);
+	if (order->ring == DT_RING_TO_GUEST) {
+		dt_lane_blame(&pair->lane, DT_CAUSE_LANE_WORKER_BUSY);
+		dt_lane_open(&pair->lane);
+	}
+}
+
+static void
+close_lane(void *arg)
+{
+	struct order *order = arg;
+
+	dt_lane_close(&order->pair->lane, order->cause);
+	dt_lane_drain(&order->pair->lane, order->cause);
+}
+
+static void
+stop(void *arg)
+{
+	struct order *order = arg;
+	struct dt_pair *pair = order->pair;
+
+	order->ran = pair->on[order->ring];
+	*order->ret_vq = pair->vq[order->ring];
+	__atomic_store_n(&pair->on[order->ring], false, __ATOMIC_RELAXED);
+	if (order->ring != DT_RING_TO_GUEST)
+		return;
+	if (order->stop == DT_STOP_CLOSE)
+		close_lane(order);
+	else
+		dt_lane_blame(&pair->lane, DT_CAUSE_LANE_QUEUE_PAUSED);
+}
+
+void
+dt_pair_start(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring ring, const struct dt_vq *vq)
+{
+	struct order order = { .pair = pair, .ring = ring, .vq = vq };
+
+	dt_worker_call(worker, start, &order);
+}
+
+bool
+dt_pair_stop(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring ring, enum dt_stop how, enum dt_cause cause,
+	struct dt_vq *ret_vq)
+{
+	struct order order = { .pair = pair, .ring = ring, .stop = how, .cause = cause, .ret_vq = ret_vq };
+
+	dt_worker_call(worker, stop, &order);
+	return order.ran;
+}
+
+void
+dt_pair_close(struct dt_pair *pair, struct dt_worker *worker, enum dt_cause cause)
+{
+	struct order order = { .pair = pair, .cause = cause };
+
+	dt_worker_call(worker, close_lane, &order);
+}

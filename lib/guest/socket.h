@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/** Inside the module: whether a socket path can be listened on. */
+#ifndef DT_GUEST_SOCKET_H
+#define DT_GUEST_SOCKET_H
+
+#include "conf.h"
+
+/**
+ * Make way for a listening socket: a stale one, that nobody listens on, is removed.
+ *
+ * @param error  receives what is in the way and what to do
+ * @return 0; -EADDRINUSE: somebody listens; -EEXIST: the path is no socket; -ENOENT, -EACCES, ...: the folder
+ */
+int dt_socket_prepare(const char *guest, const char *path, char error[static DT_ERROR_SIZE]);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pair.h"
+
+#include <rte_memcpy.h>
+
+#include "vnet.h"
+
+/*
+ * As out of a guest, in passes: descriptors on their way; read, checked, translated, the buffers' lines on their way for
+ * writing; headers and copies; last the used elements, in one go, because the guest polls the very lines.
+ */
+
+/* A receive buffer and the frame that goes into it. */
+struct slot {
+	uint16_t head;
+	uint8_t *dst;
+};
+
+static inline void
+put_header(const struct dt_vq *vq, uint8_t *to, uint16_t num_buffers)
+{
+	struct virtio_net_hdr_mrg_rxbuf hdr = { .num_buffers = num_buffers };
+
+	memcpy(to, &hdr, vq->hdr_len);
+}
+
+/*
+ * First and second pass over as many packets as are simple: one mbuf, into one buffer that holds it.
+ * @return how many; the packet behind them is not simple, or there is none
+ */
+static unsigned int
+read_simple(struct dt_vq *vq, struct rte_mbuf **pkts, struct slot *slots, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		slots[i].head = dt_vq_head(vq, i);
+		if (likely(slots[i].head < vq->size))
+			rte_prefetch0(&vq->desc[slots[i].head]);
+	}
+	for (i = 0; i < n; i++) {
+		struct dt_vq_desc d;
+
+		if (unlikely(slots[i].head >= vq->size || pkts[i]->nb_segs != 1))
+			break;
+		d = dt_vq_desc_at(vq, slots[i].head);
+		if (unlikely(d.flags != VRING_DESC_F_WRITE || d.len < pkts[i]->pkt_len + vq->hdr_len))
+			break;
+		slots[i].dst = dt_gmem_at(vq->mem, d.addr, d.len);
+		if (unlikely(slots[i].dst == NULL))
+			break;
+		rte_prefetch0_write(slots[i].dst);
+		rte_prefetch0_write(slots[i].dst + RTE_CACHE_LINE_SIZE);
+	}
+	return i;
+}
+
+/* Third and last pass. */
+static void
+give_simple(struct dt_pair *pair, struct rte_mbuf **pkts, const struct slot *slots, unsigned int n)
+{
+	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
+
+	dt_vq_prefetch_used(vq, n);
+	for (unsigned int i = 0; i < n; i++) {
+		put_header(vq, slots[i].dst, 1);
+		rte_memcpy(slots[i].dst + vq->hdr_len, rte_pktmbuf_mtod(pkts[i], void *), pkts[i]->pkt_len);
+	}
+	for (unsigned int i = 0; i < n; i++)
+		dt_vq_use(vq, slots[i].head, pkts[i]->pkt_len + vq->hdr_len);
+	vq->bad_heads = 0;
+	dt_vq_publish(vq, n);
+	if (unlikely(dt_gmem_vanished(vq->mem))) {
+		dt_drop_burst(pair->at_out, pkts, n, DT_CAUSE_MEMORY_VANISHED);
+		dt_vq_break(vq, DT_VQ_VANISHED);
+		return;
+	}
+	dt_delivered(pair->at_out, pkts, n);
+}
+
+/* Copy into buffers from where an earlier copy ended. */
+static void
+copy_in(const struct dt_vq_pieces *pieces, uint32_t *piece, uint32_t *offset, const uint8_t *from, uint32_t len)
+{
+	while (len > 0) {
+		const struct dt_vq_piece *to = &pieces->piece[*piece];
+		uint32_t n = RTE_MIN(len, to->len - *offset);
+
+		rte_memcpy(to->hva + *offset, from, n);
+		from += n;
+		len -= n;
+		*offset += n;
+		if (*offset == to->len) {
+			*offset = 0;
+			++*piece;
+		}
+	}
+}
+
+/* Chains that together hold one packet. */
+struct chains {
+	unsigned int n;
+	uint16_t head[DT_VQ_PIECES_MAX];
+	uint32_t len[DT_VQ_PIECES_MAX];
+};
+
+enum outcome {
+	FITS, /* the chains hold it */
+	LATER, /* the guest has to post more first */
+	TOO_BIG, /* it will never fit; no buffer was touched */
+	BAD, /* the last chain is malformed */
+};
+
+static enum outcome
+collect(struct dt_pair *pair, uint64_t want, struct chains *chains, enum dt_cause *ret_cause)
+{
+	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
+	struct dt_vq_pieces *pieces = &pair->pieces;
+
+	pieces->n = 0;
+	pieces->len = 0;
+	pieces->n_desc = 0;
+	chains->n = 0;
+	while (pieces->len < want) {
+		uint64_t before = pieces->len;
+		enum dt_cause cause;
+		uint16_t head;
+
+		if (chains->n > 0 && (!vq->mergeable || chains->n == DT_VQ_PIECES_MAX))
+			return TOO_BIG;
+		if (chains->n >=
+			dt_vq_available(vq, chains->n + 1)) /* a ring that is posted in full can hold no more */
+			return pieces->n_desc >= vq->size || chains->n >= vq->size ? TOO_BIG : LATER;
+		head = dt_vq_head(vq, chains->n);
+		chains->head[chains->n] = head;
+		chains->len[chains->n++] = 0;
+		if (head >= vq->size) {
+			*ret_cause = DT_CAUSE_HEAD_BAD_INDEX;
+			return BAD;
+		}
+		cause = dt_vq_gather(vq, head, true, pieces);
+		if (cause != DT_CAUSE_MAX) {
+			*ret_cause = cause;
+			return BAD;
+		}
+		chains->len[chains->n - 1] = (uint32_t)RTE_MIN(pieces->len - before, want - before);
+	}
+	return FITS;
+}
+
+static void
+write_packet(struct dt_pair *pair, const struct rte_mbuf *pkt, uint16_t num_buffers)
+{
+	uint8_t hdr[DT_VNET_HDR_MRG];
+	uint32_t piece = 0, offset = 0;
+
+	put_header(&pair->vq[DT_RING_TO_GUEST], hdr, num_buffers);
+	copy_in(&pair->pieces, &piece, &offset, hdr, pair->vq[DT_RING_TO_GUEST].hdr_len);
+	for (const struct rte_mbuf *m = pkt; m != NULL; m = m->next)
+		copy_in(&pair->pieces, &piece, &offset, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+}
+
+static void
+use_chains(struct dt_vq *vq, const struct chains *chains, bool written)
+{
+	for (unsigned int i = 0; i < chains->n; i++) {
+		if (unlikely(chains->head[i] >= vq->size)) {
+			dt_vq_bad_head(vq);
+			continue; /* its slot is skipped */
+		}
+		vq->bad_heads = 0;
+		dt_vq_use(vq, chains->head[i], written ? chains->len[i] : 0);
+	}
+	dt_vq_publish(vq, chains->n);
+}
+
+/* One packet of any kind into buffers of any kind. @return whether it left the lane */
+static bool
+give_any(struct dt_pair *pair, struct rte_mbuf *pkt)
+{
+	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
+	enum dt_cause cause = DT_CAUSE_GUEST_BUFFER_TOO_SMALL;
+	struct chains chains;
+
+	switch (collect(pair, (uint64_t)pkt->pkt_len + vq->hdr_len, &chains, &cause)) {
+	case LATER:
+		return false;
+	case FITS:
+		write_packet(pair, pkt, (uint16_t)chains.n);
+		use_chains(vq, &chains, true);
+		if (likely(!dt_gmem_vanished(vq->mem))) {
+			dt_delivered(pair->at_out, &pkt, 1);
+			return true;
+		}
+		cause = DT_CAUSE_MEMORY_VANISHED;
+		dt_vq_break(vq, DT_VQ_VANISHED);
+		break;
+	case BAD:
+		/* The guest gets its buffers back empty; the packet that would have been in them is lost. */
+		use_chains(vq, &chains, false);
+		break;
+	case TOO_BIG:
+		break;
+	}
+	dt_drop(pair->at_out, pkt, cause);
+	return true;
+}
+
+/* The queue makes no sense any more: nobody takes what waits, or what will come. */
+static unsigned int
+give_up(struct dt_pair *pair)
+{
+	if (dt_lane_is_open(&pair->lane))
+		dt_lane_close(&pair->lane, DT_CAUSE_GUEST_QUEUE_BROKEN);
+	if (likely(dt_lane_count(&pair->lane) == 0))
+		return 0;
+	return dt_lane_drain(&pair->lane, DT_CAUSE_GUEST_QUEUE_BROKEN);
+}
+
+unsigned int
+dt_pair_to_guest(struct dt_pair *pair)
+{
+	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
+	struct rte_mbuf *pkts[DT_BURST];
+	struct slot slots[DT_BURST];
+	unsigned int n, done = 0;
+
+	if (dt_vq_broken(vq))
+		return give_up(pair);
+	if (dt_lane_count(&pair->lane) == 0)
+		return 0;
+	n = dt_vq_available(vq, DT_BURST);
+	if (n == 0) {
+		dt_lane_blame(&pair->lane, DT_CAUSE_LANE_GUEST_NO_BUFFERS);
+		return 0;
+	}
+	n = dt_lane_peek(&pair->lane, pkts, DT_BURST);
+	while (done < n && !dt_vq_broken(vq)) {
+		unsigned int room = RTE_MIN(dt_vq_available(vq, n - done), n - done);
+		unsigned int simple = read_simple(vq, &pkts[done], slots, room);
+
+		if (likely(simple > 0)) {
+			give_simple(pair, &pkts[done], slots, simple);
+			done += simple;
+		} else if (room > 0 && give_any(pair, pkts[done])) {
+			done++;
+		} else {
+			break;
+		}
+	}
+	dt_lane_blame(&pair->lane, done == n ? DT_CAUSE_LANE_WORKER_BUSY : DT_CAUSE_LANE_GUEST_NO_BUFFERS);
+	if (n > 0)
+		dt_lane_finish(&pair->lane, done);
+	if (done > 0)
+		dt_vq_notify(vq);
+	return done;
+}
