@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "bridge.h"
+
+#include <rte_cycles.h>
+#include <rte_ether.h>
+
+#include "fdb.h"
+#include "pool.h"
+
+/* So often at the most may one guest make its worker change the database. */
+#define LEARN_PERIOD_MS 100
+#define LEARN_TRIES     64
+
+static bool
+is_open(const struct dt_member *member)
+{
+	return member->uplink != NULL ? dt_uplink_is_open(member->uplink)
+				      : dt_lane_is_open(dt_guest_lane(member->guest));
+}
+
+static inline void
+put(const struct dt_ingress *in, const struct dt_member *to, struct rte_mbuf **pkts, unsigned int n)
+{
+	if (to->uplink != NULL)
+		dt_uplink_put(to->uplink, in->lane, in->at, pkts, n);
+	else
+		dt_lane_put(dt_guest_lane(to->guest), in->at, pkts, n);
+}
+
+/* A source that is not the last one seen: rare, but for a guest that is a bridge itself, or hostile. */
+static void
+learn(struct dt_ingress *in, uint64_t source)
+{
+	uint64_t now = rte_get_timer_cycles();
+
+	in->last_source = source;
+	if ((source & 1) != 0 || source == 0) /* a group's address, or none */
+		return;
+	if (now >= in->learn_until) {
+		in->learn_until = now + rte_get_timer_hz() / 1000 * LEARN_PERIOD_MS;
+		in->n_tries = 0;
+	}
+	if (in->n_tries++ >= LEARN_TRIES || in->n_learnt >= DT_LEARN_MAX)
+		return;
+	if (dt_fdb_learn(in->bridge->fdb, source, in->self) == 1)
+		in->n_learnt++;
+}
+
+/* To all other members that are up: clones for all but the last. */
+static void
+flood(struct dt_ingress *in, struct rte_mbuf *pkt)
+{
+	const struct dt_member *last = NULL;
+
+	for (unsigned int i = 0; i < in->bridge->n_members; i++) {
+		const struct dt_member *member = &in->bridge->members[i];
+		struct rte_mbuf *clone;
+
+		if (i == in->self || !is_open(member))
+			continue;
+		if (last != NULL) {
+			dt_created(in->at, 1, pkt->pkt_len);
+			clone = rte_pktmbuf_clone(pkt, dt_pool_of((int)rte_socket_id()));
+			if (likely(clone != NULL))
+				put(in, last, &clone, 1);
+			else
+				dt_drop_unmade(in->at, pkt->pkt_len, DT_CAUSE_CLONE_NO_MBUF);
+		}
+		last = member;
+	}
+	if (last != NULL)
+		put(in, last, &pkt, 1);
+	else
+		dt_drop(in->at, pkt, DT_CAUSE_NO_DESTINATION);
+}
+
+/* @return the member that a unicast frame goes to, NULL: none, *ret_cause says why */
+static const struct dt_member *
+look_up(const struct dt_ingress *in, uint64_t destination, enum dt_cause *ret_cause)
+{
+	const struct dt_bridge *bridge = in->bridge;
+	int found = dt_fdb_find(bridge->fdb, destination);
+
+	if (found == (int)in->self) {
+		*ret_cause = DT_CAUSE_MAC_IS_SENDER;
+		return NULL;
+	}
+	if (found >= 0)
+		return &bridge->members[found];
+	/* What no guest owns is for the world outside, unless it came from there. */
+	if (bridge->members[0].uplink != NULL && in->self != 0)
+		return &bridge->members[0];
+	*ret_cause = DT_CAUSE_MAC_NOT_HERE;
+	return NULL;
+}
+
+void
+dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
+{
+	struct dt_ingress *in = ingress;
+	bool from_guest = in->bridge->members[in->self].guest != NULL;
+	const struct dt_member *to = NULL; /* of the run of packets that ends before i */
+	enum dt_cause cause = DT_CAUSE_MAX;
+	uint64_t last = UINT64_MAX; /* destination that `to` was found for; no MAC is that */
+	unsigned int start = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkts[i], const struct rte_ether_hdr *);
+		uint64_t destination = dt_mac_key(&eth->dst_addr);
+		uint64_t source = dt_mac_key(&eth->src_addr);
+
+		if (unlikely(from_guest && source != in->last_source))
+			learn(in, source);
+		if (likely(destination == last))
+			continue;
+		/* The run for the previous destination is complete. */
+		if (i > start) {
+			if (likely(to != NULL))
+				put(in, to, &pkts[start], i - start);
+			else
+				dt_drop_burst(in->at, &pkts[start], i - start, cause);
+		}
+		start = i;
+		last = destination;
+		if (unlikely((destination & 1) != 0)) {
+			flood(in, pkts[i]);
+			start = i + 1;
+			last = UINT64_MAX;
+		} else {
+			to = look_up(in, destination, &cause);
+		}
+	}
+	if (n > start) {
+		if (likely(to != NULL))
+			put(in, to, &pkts[start], n - start);
+		else
+			dt_drop_burst(in->at, &pkts[start], n - start, cause);
+	}
+}
+
+void
+dt_pipe_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
+{
+	struct dt_ingress *in = ingress;
+
+	if (likely(in->bridge->n_members == 2))
+		put(in, &in->bridge->members[1 - in->self], pkts, n);
+	else
+		dt_drop_burst(in->at, pkts, n, DT_CAUSE_NO_DESTINATION);
+}

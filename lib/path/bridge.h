@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * Inside the module: a bridge (an uplink and its guests), the pipe of a pass-through uplink, and where packets enter them.
+ *
+ * Wired on the main thread; then workers bring packets in through an ingress, each owned by one worker.
+ */
+#ifndef DT_BRIDGE_H
+#define DT_BRIDGE_H
+
+#include "guest.h"
+#include "uplink.h"
+
+struct dt_fdb;
+
+/* Addresses that one guest may teach the bridge. */
+#define DT_LEARN_MAX 64
+
+/** A port of a bridge, as a destination: one of the two is set. */
+struct dt_member {
+	struct dt_uplink *uplink;
+	struct dt_guest *guest;
+};
+
+struct dt_bridge {
+	struct dt_fdb *fdb; /* NULL: a pipe, whose one guest and uplink reach each other unseen */
+	unsigned int n_members;
+	struct dt_member *members; /* an uplink, if there is one, is the first */
+};
+
+/** Where packets of one queue pair enter a bridge. */
+struct dt_ingress {
+	/* set when wired */
+	struct dt_bridge *bridge;
+	unsigned int self; /* the member that they come from */
+	unsigned int at; /* its inward account */
+	unsigned int lane; /* which of an uplink's lanes these packets take: one, so that a flow keeps its order */
+
+	/* the worker's */
+	uint64_t last_source; /* MAC that was dealt with last */
+	unsigned int n_learnt;
+	uint64_t learn_until; /* TSC end of the period in which n_tries were made */
+	unsigned int n_tries;
+};
+
+/** A sink: forward by destination MAC, clone broadcast and multicast, learn sources. */
+void dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n);
+
+/** A sink: forward to the only other member. */
+void dt_pipe_take(void *ingress, struct rte_mbuf **pkts, unsigned int n);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * Inside the module: a bridge's forwarding database, MAC address to port.
+ *
+ * Workers look up without a lock and learn now and then; control adds what is configured and forgets. Addresses that
+ * are configured belong to their port for good; learnt ones move with their user.
+ */
+#ifndef DT_FDB_H
+#define DT_FDB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_ether.h>
+
+struct dt_fdb;
+
+/** A MAC address as a number: its six bytes, zero above. */
+static inline uint64_t
+dt_mac_key(const struct rte_ether_addr *mac)
+{
+	uint64_t key = 0;
+
+	__builtin_memcpy(&key, mac, RTE_ETHER_ADDR_LEN);
+	return key;
+}
+
+/** @return 0; -ENOMEM, -EINVAL */
+int dt_fdb_new(const char *name, uint32_t size, struct dt_fdb **ret_fdb);
+void dt_fdb_free(struct dt_fdb *fdb);
+
+/** Main thread. @return 0; -ENOSPC */
+int dt_fdb_add(struct dt_fdb *fdb, uint64_t key, unsigned int member);
+
+/** @return the bridge's member that owns the address, -1: none. Workers. */
+int dt_fdb_find(const struct dt_fdb *fdb, uint64_t key);
+
+/**
+ * A member used @p key as its own. Workers, rarely.
+ * @return 1: a new entry for the member; 0: it was known, moved, or belongs to another for good; -ENOSPC
+ */
+int dt_fdb_learn(struct dt_fdb *fdb, uint64_t key, unsigned int member);
+
+/** Forget what was learnt of a member. Control threads. */
+void dt_fdb_forget(struct dt_fdb *fdb, unsigned int member);
+
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "path.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_hash.h>
+#include <rte_malloc.h>
+
+#include "bridge.h"
+#include "fdb.h"
+#include "place.h"
+#include "pool.h"
+
+struct dt_path {
+	const struct dt_conf *conf;
+	unsigned int n_ports;
+	struct dt_ledger_port *ports; /* names and kinds */
+	struct dt_uplink **uplinks; /* port numbers 0 to n_uplinks - 1 */
+	struct dt_guest **guests; /* port numbers from n_uplinks on */
+	struct dt_ingress **ingress; /* of each port, one for each of its queue pairs */
+	unsigned int n_bridges;
+	struct dt_bridge *bridges; /* one for each uplink, and a last one for guests without */
+
+	pthread_mutex_t place_lock; /* guards load: guests choose on the library's thread too */
+	unsigned int *load; /* queue pairs of each worker */
+};
+
+/* ---- workers ---- */
+
+static struct dt_worker *
+choose_worker(void *self, struct dt_worker *now, int node)
+{
+	struct dt_path *path = self;
+	unsigned int n = dt_workers_count();
+	struct dt_place_worker workers[RTE_MAX_LCORE];
+	int now_index = -1;
+	unsigned int chosen;
+
+	pthread_mutex_lock(&path->place_lock);
+	for (unsigned int i = 0; i < n; i++) {
+		struct dt_worker *worker = dt_worker_at(i);
+
+		workers[i] = (struct dt_place_worker){ .node = dt_worker_node(worker), .n_pairs = path->load[i] };
+		if (worker == now)
+			now_index = (int)i;
+	}
+	chosen = dt_place_choose(workers, n, now_index, node);
+	if (now_index >= 0)
+		path->load[now_index]--;
+	path->load[chosen]++;
+	pthread_mutex_unlock(&path->place_lock);
+	return dt_worker_at(chosen);
+}
+
+/* ---- bridges ---- */
+
+/* The bridge of a guest: that of its uplink, or that of guests without. */
+static struct dt_bridge *
+bridge_of(const struct dt_path *path, const struct dt_conf_guest *guest)
+{
+	return &path->bridges[guest->uplink >= 0 ? (unsigned int)guest->uplink : path->conf->n_uplinks];
+}
+
+static int
+bridge_init(struct dt_bridge *bridge, unsigned int number, unsigned int members_max, bool pipe)
+{
+	char name[RTE_HASH_NAMESIZE];
+
+	bridge->members = calloc(members_max, sizeof(*bridge->members));
+	if (bridge->members == NULL)
+		return -ENOMEM;
+	if (pipe)
+		return 0;
+	snprintf(name, sizeof(name), "dt_fdb_%u", number);
+	/* Twice the room, for entries that wait until no worker can still see them. */
+	return dt_fdb_new(name, 2 * members_max * (DT_LEARN_MAX + 1), &bridge->fdb);
+}
+
+static int
+bridges_new(struct dt_path *path)
+{
+	const struct dt_conf *conf = path->conf;
+
+	path->n_bridges = conf->n_uplinks + 1;
+	path->bridges = calloc(path->n_bridges, sizeof(*path->bridges));
+	if (path->bridges == NULL)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < path->n_bridges; i++) {
+		bool pipe = i < conf->n_uplinks && conf->uplinks[i].mode == DT_MODE_PASSTHRU;
+		int err = bridge_init(&path->bridges[i], i, conf->n_guests + 1, pipe);
+
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+static struct dt_sink
+sink_into(struct dt_ingress *ingress)
+{
+	return (struct dt_sink){
+		.take = ingress->bridge->fdb != NULL ? dt_bridge_take : dt_pipe_take,
+		.self = ingress,
+	};
+}
+
+/* Each queue pair has its place in the uplink's lanes, so that guests spread over them and flows keep their order. */
+static int
+ingress_new(struct dt_path *path, unsigned int port, struct dt_bridge *bridge, unsigned int n_pairs)
+{
+	unsigned int lanes = bridge->n_members > 0 && bridge->members[0].uplink != NULL
+				     ? dt_uplink_conf(bridge->members[0].uplink)->n_queues
+				     : 1;
+	struct dt_ingress *ingress =
+		rte_calloc("dt_ingress", n_pairs, RTE_CACHE_LINE_ROUNDUP(sizeof(*ingress)), RTE_CACHE_LINE_SIZE);
+
+	if (ingress == NULL)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < n_pairs; i++)
+		ingress[i] = (struct dt_ingress){
+			.bridge = bridge,
+			.self = bridge->n_members,
+			.at = DT_AT_IN(port),
+			.lane = (bridge->n_members + i) % lanes,
+		};
+	path->ingress[port] = ingress;
+	return 0;
+}
+
+/* ---- ports ---- */
+
+static int
+uplink_add(struct dt_path *path, unsigned int i, char error[static DT_ERROR_SIZE])
+{
+	const struct dt_conf_uplink *conf = &path->conf->uplinks[i];
+	struct dt_sink sinks[RTE_MAX_QUEUES_PER_PORT];
+	struct dt_worker *workers[RTE_MAX_QUEUES_PER_PORT];
+	struct dt_bridge *bridge = &path->bridges[i];
+	int err = ingress_new(path, i, bridge, conf->n_queues);
+
+	if (err != 0)
+		return err;
+	bridge->members[bridge->n_members++].uplink = path->uplinks[i];
+	for (unsigned int q = 0; q < conf->n_queues; q++) {
+		sinks[q] = sink_into(&path->ingress[i][q]);
+		workers[q] = choose_worker(path, NULL, dt_uplink_node(path->uplinks[i]));
+	}
+	return dt_uplink_start(path->uplinks[i], sinks, workers, dt_workers_count() == 1, error);
+}
+
+static void
+forget_learnt(void *arg)
+{
+	struct dt_ingress *in = arg;
+
+	if (in->bridge->fdb != NULL)
+		dt_fdb_forget(in->bridge->fdb, in->self);
+	/* Its worker reads this again only when a front end is back. */
+	in->n_learnt = 0;
+	in->last_source = 0;
+}
+
+static int
+guest_add(struct dt_path *path, unsigned int i)
+{
+	const struct dt_conf_guest *conf = &path->conf->guests[i];
+	struct dt_guest_place place = { .choose = choose_worker, .self = path };
+	struct dt_bridge *bridge = bridge_of(path, conf);
+	unsigned int port = path->conf->n_uplinks + i;
+	int err = ingress_new(path, port, bridge, 1);
+
+	if (err != 0)
+		return err;
+	err = dt_guest_new(
+		conf, port, sink_into(path->ingress[port]), place, dt_workers_count() == 1, &path->guests[i]);
+	if (err != 0)
+		return err;
+	bridge->members[bridge->n_members++].guest = path->guests[i];
+	dt_guest_on_gone(path->guests[i], forget_learnt, path->ingress[port]);
+	if (bridge->fdb == NULL || !conf->has_mac)
+		return 0;
+	return dt_fdb_add(bridge->fdb, dt_mac_key(&conf->mac), path->ingress[port]->self);
+}
+
+static int
+pool_new(const struct dt_path *path, char error[static DT_ERROR_SIZE])
+{
+	struct dt_pool_need need = { .mbufs = path->conf->mbufs, .n_workers = dt_workers_count() };
+	int nodes[RTE_MAX_LCORE];
+	uint32_t mbufs;
+	int err;
+
+	for (unsigned int i = 0; i < path->conf->n_uplinks; i++)
+		dt_uplink_need(path->uplinks[i], &need);
+	for (unsigned int i = 0; i < path->conf->n_guests; i++)
+		need.packets += path->conf->guests[i].queue_len;
+	for (unsigned int i = 0; i < need.n_workers; i++)
+		nodes[i] = dt_worker_node(dt_worker_at(i));
+	mbufs = need.mbufs != 0 ? need.mbufs : dt_pool_least(&need);
+	err = dt_pool_init(&need, nodes, need.n_workers);
+	if (err == -EINVAL)
+		snprintf(error, DT_ERROR_SIZE,
+			"[dptap] mbufs = %u: too few: lanes and NIC rings of these ports can hold %u; "
+			"raise mbufs, or lower queue_len, rx_desc or tx_desc",
+			need.mbufs, dt_pool_least(&need));
+	else if (err != 0)
+		snprintf(error, DT_ERROR_SIZE,
+			"mbuf pool: no memory for %u mbufs (%u MiB): reserve more hugepages, or give EAL "
+			"-m MEGABYTES with --no-huge, or lower queue_len, rx_desc or tx_desc",
+			mbufs, (unsigned int)(dt_pool_bytes(mbufs) >> 20) + 1);
+	return err;
+}
+
+static int
+ports_new(struct dt_path *path)
+{
+	const struct dt_conf *conf = path->conf;
+
+	path->n_ports = conf->n_uplinks + conf->n_guests;
+	path->ports = calloc(path->n_ports, sizeof(*path->ports));
+	path->uplinks = calloc(conf->n_uplinks + 1, sizeof(*path->uplinks));
+	path->guests = calloc(conf->n_guests + 1, sizeof(*path->guests));
+	path->ingress = calloc(path->n_ports, sizeof(*path->ingress));
+	path->load = calloc(dt_workers_count(), sizeof(*path->load));
+	if (path->ports == NULL || path->uplinks == NULL || path->guests == NULL || path->ingress == NULL ||
+		path->load == NULL)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < conf->n_uplinks; i++)
+		path->ports[i] = (struct dt_ledger_port){ conf->uplinks[i].name, DT_PORT_UPLINK };
+	for (unsigned int i = 0; i < conf->n_guests; i++)
+		path->ports[conf->n_uplinks + i] = (struct dt_ledger_port){ conf->guests[i].name, DT_PORT_GUEST };
+	return dt_ledger_init(path->ports, path->n_ports);
+}
+
+static int
+build(struct dt_path *path, char error[static DT_ERROR_SIZE])
+{
+	int err = ports_new(path);
+
+	if (err != 0)
+		return err;
+	for (unsigned int i = 0; i < path->conf->n_uplinks; i++) {
+		err = dt_uplink_new(&path->conf->uplinks[i], i, &path->uplinks[i], error);
+		if (err != 0)
+			return err;
+	}
+	err = pool_new(path, error);
+	if (err != 0)
+		return err;
+	err = bridges_new(path);
+	for (unsigned int i = 0; err == 0 && i < path->conf->n_uplinks; i++)
+		err = uplink_add(path, i, error);
+	for (unsigned int i = 0; err == 0 && i < path->conf->n_guests; i++)
+		err = guest_add(path, i);
+	return err;
+}
+
+int
+dt_path_new(const struct dt_conf *conf, struct dt_path **ret_path, char error[static DT_ERROR_SIZE])
+{
+	struct dt_path *path = calloc(1, sizeof(*path));
+	int err;
+
+	if (path == NULL)
+		return -ENOMEM;
+	error[0] = '\0';
+	path->conf = conf;
+	pthread_mutex_init(&path->place_lock, NULL);
+	err = build(path, error);
+	if (err != 0) {
+		if (error[0] == '\0')
+			snprintf(error, DT_ERROR_SIZE,
+				"%u ports: %s: reserve more hugepages, or give EAL -m MEGABYTES with "
+				"--no-huge",
+				path->n_ports, strerror(-err));
+		dt_path_stop(path);
+		dt_path_free(path);
+		return err;
+	}
+	*ret_path = path;
+	return 0;
+}
+
+int
+dt_path_start(struct dt_path *path, char error[static DT_ERROR_SIZE])
+{
+	for (unsigned int i = 0; i < path->conf->n_guests; i++) {
+		int err = dt_guest_start(path->guests[i], error);
+
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+void
+dt_path_stop(struct dt_path *path)
+{
+	for (unsigned int i = 0; path->guests != NULL && i < path->conf->n_guests; i++)
+		if (path->guests[i] != NULL)
+			dt_guest_stop(path->guests[i]);
+	for (unsigned int i = 0; path->uplinks != NULL && i < path->conf->n_uplinks; i++)
+		if (path->uplinks[i] != NULL)
+			dt_uplink_stop(path->uplinks[i]);
+	dt_workers_stop();
+}
+
+void
+dt_path_free(struct dt_path *path)
+{
+	if (path == NULL)
+		return;
+	for (unsigned int i = 0; path->guests != NULL && i < path->conf->n_guests; i++)
+		dt_guest_free(path->guests[i]);
+	for (unsigned int i = 0; path->uplinks != NULL && i < path->conf->n_uplinks; i++)
+		dt_uplink_free(path->uplinks[i]);
+	for (unsigned int i = 0; path->ingress != NULL && i < path->n_ports; i++)
+		rte_free(path->ingress[i]);
+	for (unsigned int i = 0; path->bridges != NULL && i < path->n_bridges; i++) {
+		dt_fdb_free(path->bridges[i].fdb);
+		free(path->bridges[i].members);
+	}
+	dt_ledger_fini();
+	dt_pool_fini();
+	pthread_mutex_destroy(&path->place_lock);
+	free(path->bridges);
+	free(path->ingress);
+	free(path->guests);
+	free(path->uplinks);
+	free(path->ports);
+	free(path->load);
+	free(path);
+}
+
+void
+dt_path_tick(struct dt_path *path)
+{
+	for (unsigned int i = 0; i < path->conf->n_uplinks; i++)
+		dt_uplink_tick(path->uplinks[i]);
+	for (unsigned int i = 0; i < path->conf->n_guests; i++)
+		dt_guest_tick(path->guests[i]);
+}
+
+unsigned int
+dt_path_n_ports(const struct dt_path *path)
+{
+	return path->n_ports;
+}
+
+unsigned int
+dt_path_n_uplinks(const struct dt_path *path)
+{
+	return path->conf->n_uplinks;
+}
+
+const char *
+dt_path_name(const struct dt_path *path, unsigned int port)
+{
+	return path->ports[port].name;
+}
+
+struct dt_uplink *
+dt_path_uplink(const struct dt_path *path, unsigned int port)
+{
+	return port < path->conf->n_uplinks ? path->uplinks[port] : NULL;
+}
+
+struct dt_guest *
+dt_path_guest(const struct dt_path *path, unsigned int port)
+{
+	return port < path->conf->n_uplinks ? NULL : path->guests[port - path->conf->n_uplinks];
+}
+
+int
+dt_path_find(const struct dt_path *path, const char *name)
+{
+	for (unsigned int port = 0; port < path->n_ports; port++)
+		if (strcmp(path->ports[port].name, name) == 0)
+			return (int)port;
+	return -1;
+}
+
+const struct dt_conf *
+dt_path_conf(const struct dt_path *path)
+{
+	return path->conf;
+}

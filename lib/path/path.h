@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * The paths between ports: who gets a packet, and which worker moves it.
+ *
+ * Builds every port that the configuration names and wires each to those it may reach: an uplink and its guests are a
+ * bridge, or with mode=passthru one pipe. Built, started and stopped on the main thread, in that order; asked by any.
+ */
+#ifndef DT_PATH_H
+#define DT_PATH_H
+
+#include "guest.h"
+#include "ledger.h"
+#include "uplink.h"
+
+struct dt_path;
+
+/**
+ * Build all ports and their paths; uplinks are running afterwards, sockets are not open yet.
+ *
+ * Needs workers (dt_workers_init) that do not have to run yet.
+ *
+ * @param conf   checked; must outlive the path
+ * @param error  receives one line that names object, fault and remedy
+ * @return 0; -errno
+ */
+int dt_path_new(const struct dt_conf *conf, struct dt_path **ret_path, char error[static DT_ERROR_SIZE]);
+
+/** Open the guests' sockets. Workers run by now. @return 0; -errno with @p error filled */
+int dt_path_start(struct dt_path *path, char error[static DT_ERROR_SIZE]);
+
+/** Close sockets, stop devices; what waits is dropped as shutting_down. Workers still run, and are stopped here. */
+void dt_path_stop(struct dt_path *path);
+
+/** Free all of it; NULL and a path that was never started are allowed. The ledger is closed with it. */
+void dt_path_free(struct dt_path *path);
+
+/** Look at links and queues, and say what changed. Main thread, some times a second. */
+void dt_path_tick(struct dt_path *path);
+
+/** Ports by number, as in the ledger: the uplinks first, then the guests. */
+unsigned int dt_path_n_ports(const struct dt_path *path);
+unsigned int dt_path_n_uplinks(const struct dt_path *path);
+const char *dt_path_name(const struct dt_path *path, unsigned int port);
+
+/** NULL: the port is a guest. */
+struct dt_uplink *dt_path_uplink(const struct dt_path *path, unsigned int port);
+
+/** NULL: the port is an uplink. */
+struct dt_guest *dt_path_guest(const struct dt_path *path, unsigned int port);
+
+/** The port of that name, -1: there is none. */
+int dt_path_find(const struct dt_path *path, const char *name);
+
+const struct dt_conf *dt_path_conf(const struct dt_path *path);
+
+#endif
