@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_ether.h>
+
+static const char *
+state_of(const struct dt_path *path, unsigned int port)
+{
+	struct dt_guest *guest = dt_path_guest(path, port);
+	struct dt_guest_info guest_info;
+	struct dt_uplink_info uplink_info;
+
+	if (guest != NULL) {
+		dt_guest_info(guest, &guest_info);
+		return dt_guest_state_name(guest_info.state);
+	}
+	dt_uplink_info(dt_path_uplink(path, port), &uplink_info);
+	return uplink_info.link_up ? "up" : "down";
+}
+
+static void
+add_identity(const struct dt_path *path, unsigned int port, struct rte_tel_data *data)
+{
+	rte_tel_data_start_dict(data);
+	rte_tel_data_add_dict_string(data, "name", dt_path_name(path, port));
+	rte_tel_data_add_dict_string(data, "kind", dt_path_guest(path, port) != NULL ? "guest" : "uplink");
+	rte_tel_data_add_dict_string(data, "state", state_of(path, port));
+}
+
+/* What one element takes in JSON besides its name: keys, numbers and the longest values. */
+#define PORT_JSON 110
+
+/* {"0": {"name": "vm0", "kind": "guest", "state": "RUNNING", "dropped": 12}, ...} */
+void
+dt_tele_ports(const struct dt_path *path, const char *params, struct rte_tel_data *data)
+{
+	size_t used = 0;
+
+	rte_tel_data_start_dict(data);
+	for (unsigned int port = dt_tele_first(params); port < dt_path_n_ports(path); port++) {
+		struct rte_tel_data *one = rte_tel_data_alloc();
+		struct dt_account in, out;
+
+		if (one == NULL)
+			return;
+		used += PORT_JSON + strlen(dt_path_name(path, port));
+		if (used > DT_TELE_ROOM) {
+			rte_tel_data_free(one);
+			rte_tel_data_add_dict_uint(data, "next", port);
+			return;
+		}
+		dt_ledger_sum(DT_AT_IN(port), &in);
+		dt_ledger_sum(DT_AT_OUT(port), &out);
+		add_identity(path, port, one);
+		rte_tel_data_add_dict_uint(
+			one, "dropped", dt_account_dropped(&in).packets + dt_account_dropped(&out).packets);
+		dt_tele_add_numbered(data, port, one);
+	}
+}
+
+static void
+add_account(struct rte_tel_data *data, unsigned int at)
+{
+	struct rte_tel_data *one = rte_tel_data_alloc();
+	struct dt_account a;
+	struct dt_count dropped;
+
+	if (one == NULL)
+		return;
+	dt_ledger_sum(at, &a);
+	dropped = dt_account_dropped(&a);
+	rte_tel_data_start_dict(one);
+	rte_tel_data_add_dict_uint(one, "received", a.received.packets);
+	rte_tel_data_add_dict_uint(one, "received_bytes", a.received.bytes);
+	rte_tel_data_add_dict_uint(one, "created", a.created.packets);
+	rte_tel_data_add_dict_uint(one, "created_bytes", a.created.bytes);
+	rte_tel_data_add_dict_uint(one, "delivered", a.delivered.packets);
+	rte_tel_data_add_dict_uint(one, "delivered_bytes", a.delivered.bytes);
+	rte_tel_data_add_dict_uint(one, "dropped", dropped.packets);
+	rte_tel_data_add_dict_uint(one, "dropped_bytes", dropped.bytes);
+	rte_tel_data_add_dict_uint(one, "held", dt_ledger_held(at));
+	rte_tel_data_add_dict_container(data, dt_ledger_direction(at), one, 0);
+}
+
+static void
+add_mac(struct rte_tel_data *data, const struct rte_ether_addr *mac)
+{
+	char text[RTE_ETHER_ADDR_FMT_SIZE] = "";
+
+	if (mac != NULL)
+		rte_ether_format_addr(text, sizeof(text), mac);
+	rte_tel_data_add_dict_string(data, "mac", text);
+}
+
+/* Where it is polled, and whether that is far from what it works on. */
+static void
+add_place(struct rte_tel_data *data, unsigned int lcore, int node, int far_node)
+{
+	rte_tel_data_add_dict_uint(data, "lcore", lcore);
+	rte_tel_data_add_dict_int(data, "lcore_node", node);
+	rte_tel_data_add_dict_int(data, "memory_node", far_node);
+	rte_tel_data_add_dict_string(data, "cross_node", node >= 0 && far_node >= 0 && node != far_node ? "yes" : "no");
+}
+
+static void
+add_guest(struct rte_tel_data *data, struct dt_guest *guest)
+{
+	const struct dt_conf_guest *conf = dt_guest_conf(guest);
+	struct dt_guest_info info;
+	char features[2 + 16 + 1];
+
+	dt_guest_info(guest, &info);
+	snprintf(features, sizeof(features), "0x%llx", (unsigned long long)info.features);
+	rte_tel_data_add_dict_string(data, "socket", conf->socket);
+	rte_tel_data_add_dict_string(data, "socket_mode", conf->socket_mode == DT_SOCKET_CLIENT ? "client" : "server");
+	add_mac(data, conf->has_mac ? &conf->mac : NULL);
+	rte_tel_data_add_dict_uint(data, "queue_len", conf->queue_len);
+	rte_tel_data_add_dict_uint(data, "queues", 1);
+	rte_tel_data_add_dict_uint(data, "connections", info.connections);
+	rte_tel_data_add_dict_string(data, "features", features);
+	rte_tel_data_add_dict_string(data, "mergeable", info.features & (1ULL << 15) ? "yes" : "no");
+	rte_tel_data_add_dict_string(data, "event_idx", info.features & (1ULL << 29) ? "yes" : "no");
+	rte_tel_data_add_dict_string(data, "to_guest_ring", info.ring_runs[0] ? "running" : "stopped");
+	rte_tel_data_add_dict_string(data, "from_guest_ring", info.ring_runs[1] ? "running" : "stopped");
+	add_place(data, info.lcore, info.node, info.memory_node);
+}
+
+static void
+add_uplink(struct rte_tel_data *data, const struct dt_uplink *uplink)
+{
+	const struct dt_conf_uplink *conf = dt_uplink_conf(uplink);
+	struct rte_tel_data *lost = rte_tel_data_alloc();
+	struct dt_uplink_info info;
+	unsigned int lcore = dt_uplink_lcore(uplink, 0);
+
+	dt_uplink_info(uplink, &info);
+	rte_tel_data_add_dict_string(data, "device", conf->device);
+	rte_tel_data_add_dict_string(data, "driver", info.driver);
+	rte_tel_data_add_dict_string(data, "mode", conf->mode == DT_MODE_PASSTHRU ? "passthru" : "bridge");
+	add_mac(data, &info.mac);
+	rte_tel_data_add_dict_string(data, "link", info.link_up ? "up" : "down");
+	rte_tel_data_add_dict_uint(data, "link_mbps", info.link_mbps);
+	rte_tel_data_add_dict_uint(data, "mtu", info.mtu);
+	rte_tel_data_add_dict_uint(data, "queues", conf->n_queues);
+	rte_tel_data_add_dict_uint(data, "queue_len", conf->queue_len);
+	rte_tel_data_add_dict_string(data, "promiscuous", conf->promiscuous ? "on" : "off");
+	add_place(data, lcore, (int)rte_lcore_to_socket_id(lcore), info.node);
+	if (lost == NULL)
+		return;
+	rte_tel_data_start_dict(lost);
+	rte_tel_data_add_dict_uint(lost, "imissed", info.lost.imissed);
+	rte_tel_data_add_dict_uint(lost, "rx_nombuf", info.lost.rx_nombuf);
+	rte_tel_data_add_dict_uint(lost, "ierrors", info.lost.ierrors);
+	rte_tel_data_add_dict_container(data, "lost_before", lost, 0);
+}
+
+/* {"name": "vm0", "kind": "guest", "state": "RUNNING", ..., "from_guest": {"received": 5, ...}, "to_guest": {...}} */
+void
+dt_tele_port(const struct dt_path *path, const char *params, struct rte_tel_data *data)
+{
+	int port = dt_tele_port_param(path, params, data);
+	struct dt_guest *guest;
+
+	if (port < 0)
+		return;
+	guest = dt_path_guest(path, (unsigned int)port);
+	add_identity(path, (unsigned int)port, data);
+	if (guest != NULL)
+		add_guest(data, guest);
+	else
+		add_uplink(data, dt_path_uplink(path, (unsigned int)port));
+	add_account(data, DT_AT_IN((unsigned int)port));
+	add_account(data, DT_AT_OUT((unsigned int)port));
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+
+#include "pool.h"
+
+/* Handlers hold it for reading; stop() takes it for writing. */
+static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+static struct dt_path *served; /* NULL: nothing to tell */
+static uint64_t started_at; /* TSC */
+
+void
+dt_tele_error(struct rte_tel_data *data, const char *fmt, ...)
+{
+	char text[RTE_TEL_MAX_STRING_LEN];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	rte_tel_data_start_dict(data);
+	rte_tel_data_add_dict_string(data, "error", text);
+}
+
+unsigned int
+dt_tele_first(const char *params)
+{
+	return params == NULL ? 0 : (unsigned int)strtoul(params, NULL, 10);
+}
+
+void
+dt_tele_add_numbered(struct rte_tel_data *data, unsigned int number, struct rte_tel_data *one)
+{
+	char key[16];
+
+	snprintf(key, sizeof(key), "%u", number);
+	rte_tel_data_add_dict_container(data, key, one, 0);
+}
+
+int
+dt_tele_port_param(const struct dt_path *path, const char *params, struct rte_tel_data *data)
+{
+	int port = params == NULL ? -1 : dt_path_find(path, params);
+
+	if (params == NULL || params[0] == '\0')
+		dt_tele_error(data, "which port? give a name behind a comma; /dptap/ports lists them");
+	else if (port < 0)
+		dt_tele_error(data, "no port is called '%.40s'; /dptap/ports lists them", params);
+	return port;
+}
+
+/* {"version": "0.1.0", "dpdk": "DPDK 22.11.11", "pid": 1, "uptime_s": 5, "workers": 1, "uplinks": 1, "guests": 2, ...} */
+static void
+info(const struct dt_path *path, const char *params, struct rte_tel_data *data)
+{
+	uint32_t mbufs, unused;
+
+	(void)params;
+	dt_pool_count(&mbufs, &unused);
+	rte_tel_data_start_dict(data);
+	rte_tel_data_add_dict_string(data, "version", DT_VERSION);
+	rte_tel_data_add_dict_string(data, "dpdk", rte_version());
+	rte_tel_data_add_dict_int(data, "pid", getpid());
+	rte_tel_data_add_dict_uint(data, "uptime_s", (rte_get_timer_cycles() - started_at) / rte_get_timer_hz());
+	rte_tel_data_add_dict_uint(data, "workers", dt_workers_count());
+	rte_tel_data_add_dict_uint(data, "uplinks", dt_path_n_uplinks(path));
+	rte_tel_data_add_dict_uint(data, "guests", dt_path_n_ports(path) - dt_path_n_uplinks(path));
+	rte_tel_data_add_dict_string(data, "config", dt_path_conf(path)->source);
+	rte_tel_data_add_dict_uint(data, "mbufs", mbufs);
+	rte_tel_data_add_dict_uint(data, "mbufs_free", unused);
+}
+
+void
+dt_tele_balance(struct dt_balance *ret_balance)
+{
+	/* A difference with nothing moving may be a worker that was interrupted in mid-burst: let all go round once. */
+	for (int tries = 0; tries < 5; tries++) {
+		dt_ledger_audit(ret_balance);
+		if (ret_balance->verdict != DT_WRONG)
+			return;
+		dt_workers_pass();
+	}
+}
+
+/* {"received": 9, "created": 1, "delivered": 7, "dropped": 2, "held": 1, "difference": 0, ..., "balanced": "yes"} */
+static void
+balance(const struct dt_path *path, const char *params, struct rte_tel_data *data)
+{
+	static const char *const verdicts[] = { [DT_EXACT] = "yes", [DT_MOVING] = "moving", [DT_WRONG] = "no" };
+	struct dt_balance b;
+
+	(void)path;
+	(void)params;
+	dt_tele_balance(&b);
+	rte_tel_data_start_dict(data);
+	rte_tel_data_add_dict_uint(data, "received", b.received.packets);
+	rte_tel_data_add_dict_uint(data, "created", b.created.packets);
+	rte_tel_data_add_dict_uint(data, "delivered", b.delivered.packets);
+	rte_tel_data_add_dict_uint(data, "dropped", b.dropped.packets);
+	rte_tel_data_add_dict_uint(data, "held", b.held);
+	rte_tel_data_add_dict_int(data, "difference", (int)b.difference);
+	rte_tel_data_add_dict_uint(data, "received_bytes", b.received.bytes);
+	rte_tel_data_add_dict_uint(data, "created_bytes", b.created.bytes);
+	rte_tel_data_add_dict_uint(data, "delivered_bytes", b.delivered.bytes);
+	rte_tel_data_add_dict_uint(data, "dropped_bytes", b.dropped.bytes);
+	rte_tel_data_add_dict_string(data, "balanced", verdicts[b.verdict]);
+}
+
+static const struct {
+	const char *name;
+	dt_tele_fn fn;
+	const char *help;
+} commands[] = {
+	{ "/dptap/info", info, "Version, uptime, configuration, mbufs. No parameters" },
+	{ "/dptap/ports", dt_tele_ports,
+		"All ports with their state and drops. Parameter: number to begin with, or none" },
+	{ "/dptap/port", dt_tele_port, "One port: state, settings, counters. Parameter: name" },
+	{ "/dptap/drops", dt_tele_drops,
+		"Dropped packets by reason and cause. Parameter: name of a port, or none for all" },
+	{ "/dptap/lcores", dt_tele_lcores,
+		"Workers: cycles, queues, counters. Parameter: lcore to begin with, or none" },
+	{ "/dptap/reasons", dt_tele_reasons, "All drop reasons with their causes. No parameters" },
+	{ "/dptap/explain", dt_tele_explain, "What a reason or cause means, and what to do. Parameter: its name" },
+	{ "/dptap/balance", balance, "received + created = delivered + dropped + held. No parameters" },
+};
+
+static int
+dispatch(const char *cmd, const char *params, struct rte_tel_data *data)
+{
+	pthread_rwlock_rdlock(&lock);
+	for (unsigned int i = 0; i < RTE_DIM(commands); i++) {
+		if (strcmp(cmd, commands[i].name) != 0)
+			continue;
+		if (served != NULL)
+			commands[i].fn(served, params, data);
+		else
+			dt_tele_error(data, "dptap is not running (any more)");
+		break;
+	}
+	pthread_rwlock_unlock(&lock);
+	return 0;
+}
+
+int
+dt_tele_start(struct dt_path *path)
+{
+	for (unsigned int i = 0; i < RTE_DIM(commands); i++) {
+		int err = rte_telemetry_register_cmd(commands[i].name, dispatch, commands[i].help);
+
+		if (err != 0)
+			return err;
+	}
+	pthread_rwlock_wrlock(&lock);
+	started_at = rte_get_timer_cycles();
+	served = path;
+	pthread_rwlock_unlock(&lock);
+	return 0;
+}
+
+void
+dt_tele_stop(void)
+{
+	pthread_rwlock_wrlock(&lock);
+	served = NULL;
+	pthread_rwlock_unlock(&lock);
+}
