@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+
+#include "conf.h"
+#include "early.h"
+#include "gmem.h"
+#include "log.h"
+#include "path.h"
+#include "report.h"
+#include "tele.h"
+#include "worker.h"
+
+/* Exit codes; dptap(8) documents them. */
+enum {
+	EXIT_FINE = 0,
+	EXIT_NOT_STARTED = 1,
+	EXIT_USAGE = 2,
+	EXIT_BOOKS = 3,
+};
+
+#define TICK_MS 100
+
+static int
+complain(int code, const char *error)
+{
+	fprintf(stderr, "dptap: %s\n", error);
+	return code;
+}
+
+/* Every ethdev that EAL probed, where no uplink is named. */
+static int
+add_probed_uplinks(struct dt_conf *conf, char error[static DT_ERROR_SIZE])
+{
+	uint16_t device;
+
+	RTE_ETH_FOREACH_DEV(device)
+	{
+		char name[RTE_ETH_NAME_MAX_LEN];
+		int err = rte_eth_dev_get_name_by_port(device, name);
+
+		if (err == 0)
+			err = dt_conf_add_uplink(conf, name, error);
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+static int
+start_eal(int argc, char *argv[])
+{
+	if (rte_eal_init(argc, argv) >= 0)
+		return 0;
+	if (rte_errno == ENOMEM || rte_errno == EACCES || rte_errno == 0)
+		fprintf(stderr,
+			"dptap: EAL did not start: no usable hugepages? Reserve some (echo 512 > "
+			"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages), or run without: --no-huge -m 512\n");
+	else
+		fprintf(stderr, "dptap: EAL did not start: %s; see its messages above, and dptap --help\n",
+			rte_strerror(rte_errno));
+	return -1;
+}
+
+static void
+say_ready(const struct dt_path *path)
+{
+	unsigned int workers = dt_workers_count(), uplinks = dt_path_n_uplinks(path);
+	unsigned int guests = dt_path_n_ports(path) - uplinks;
+
+	fprintf(stderr, "dptap: ready: %u worker%s, %u uplink%s, %u guest%s; telemetry: %s/dpdk_telemetry.v2\n",
+		workers, workers == 1 ? "" : "s", uplinks, uplinks == 1 ? "" : "s", guests, guests == 1 ? "" : "s",
+		rte_eal_get_runtime_dir());
+}
+
+/* Until SIGINT or SIGTERM. */
+static void
+run(struct dt_path *path, const sigset_t *stop_signals)
+{
+	const struct timespec tick = { .tv_nsec = TICK_MS * 1000000L };
+
+	while (sigtimedwait(stop_signals, NULL, &tick) < 0)
+		dt_path_tick(path);
+}
+
+static int
+serve(struct dt_conf *conf, const sigset_t *stop_signals)
+{
+	char error[DT_ERROR_SIZE];
+	struct dt_path *path;
+	int code = EXIT_NOT_STARTED;
+
+	if (dt_path_new(conf, &path, error) != 0)
+		return complain(EXIT_NOT_STARTED, error);
+	if (dt_workers_start() != 0 || dt_tele_start(path) != 0) {
+		complain(EXIT_NOT_STARTED, "workers or telemetry cannot be started");
+	} else if (dt_path_start(path, error) != 0) {
+		complain(EXIT_NOT_STARTED, error);
+	} else {
+		say_ready(path);
+		run(path, stop_signals);
+		code = EXIT_FINE;
+	}
+	dt_tele_stop();
+	dt_path_stop(path);
+	if (code == EXIT_FINE && !dt_report())
+		code = EXIT_BOOKS;
+	dt_path_free(path);
+	return code;
+}
+
+/* All that needs EAL. */
+static int
+run_with_eal(struct dt_conf *conf, const sigset_t *stop_signals)
+{
+	char error[DT_ERROR_SIZE];
+	int err = dt_gmem_catch_faults();
+	int code;
+
+	if (err != 0)
+		return complain(EXIT_NOT_STARTED, strerror(-err));
+	if (conf->no_uplinks_given && add_probed_uplinks(conf, error) != 0)
+		return complain(EXIT_NOT_STARTED, error);
+	if (dt_conf_check(conf, error) != 0)
+		return complain(EXIT_USAGE, error);
+	err = dt_workers_init();
+	if (err == -ENODEV)
+		return complain(EXIT_NOT_STARTED,
+			"no worker lcore: the main lcore only controls; give EAL at least two, as in "
+			"-l 0-1, or --lcores 0@0,1@0 to share one CPU");
+	if (err != 0)
+		return complain(
+			EXIT_NOT_STARTED, "no memory for workers; reserve more hugepages, or give EAL -m MEGABYTES");
+	code = serve(conf, stop_signals);
+	dt_workers_fini();
+	return code;
+}
+
+int
+main(int argc, char *argv[])
+{
+	int own = dt_early_own_args(argc, argv);
+	int n_eal = own < argc || strcmp(argv[argc - 1], "--") == 0 ? own - 1 : argc;
+	char error[DT_ERROR_SIZE];
+	struct dt_conf *conf;
+	sigset_t stop_signals;
+	int code;
+
+	if (dt_early_answer(argc, argv))
+		return EXIT_FINE;
+	if (dt_conf_parse(argc - own, argv + own, error, &conf) != 0)
+		return complain(EXIT_USAGE, error);
+	if (conf->check_only) {
+		code = dt_conf_check(conf, error) == 0 ? EXIT_FINE : complain(EXIT_USAGE, error);
+		dt_conf_free(conf);
+		return code;
+	}
+	/* Blocked before any thread exists, so that the main thread alone takes them. */
+	sigemptyset(&stop_signals);
+	sigaddset(&stop_signals, SIGINT);
+	sigaddset(&stop_signals, SIGTERM);
+	sigprocmask(SIG_BLOCK, &stop_signals, NULL);
+
+	argv[n_eal] = NULL;
+	if (start_eal(n_eal, argv) != 0) {
+		dt_conf_free(conf);
+		return EXIT_NOT_STARTED;
+	}
+	code = run_with_eal(conf, &stop_signals);
+	rte_eal_cleanup();
+	dt_conf_free(conf);
+	return code;
+}
