@@ -18,20 +18,31 @@ dt_early_own_args(int argc, char *const argv[])
 	return argc;
 }
 
-/* As Markdown, which README.md shows as it is. */
+/* As Markdown, which README.md shows as it is. A reason that nothing raises yet has a row without a cause. */
+static void
+list_causes(enum dt_drop_reason reason)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < DT_CAUSE_MAX; i++) {
+		enum dt_cause cause = (enum dt_cause)i;
+
+		if (dt_cause_reason(cause) != reason)
+			continue;
+		any = true;
+		printf("| %s | `%s` | %s | %s | %s |\n", dt_reason_name(reason), dt_cause_name(cause),
+			dt_cause_what(cause), dt_cause_culprit(cause), dt_cause_remedy(cause));
+	}
+	if (!any)
+		printf("| %s | | %s | | |\n", dt_reason_name(reason), dt_reason_meaning(reason));
+}
+
 static void
 list_reasons(void)
 {
 	printf("| reason | cause | what happened | usual culprit | what to do |\n|---|---|---|---|---|\n");
 	for (unsigned int reason = 0; reason < DT_REASON_MAX; reason++)
-		for (unsigned int i = 0; i < DT_CAUSE_MAX; i++) {
-			enum dt_cause cause = (enum dt_cause)i;
-
-			if (dt_cause_reason(cause) == (enum dt_drop_reason)reason)
-				printf("| %s | `%s` | %s | %s | %s |\n", dt_reason_name((enum dt_drop_reason)reason),
-					dt_cause_name(cause), dt_cause_what(cause), dt_cause_culprit(cause),
-					dt_cause_remedy(cause));
-		}
+		list_causes((enum dt_drop_reason)reason);
 }
 
 bool

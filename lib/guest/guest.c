@@ -36,15 +36,17 @@ static unsigned int n_guests;
 static struct dt_guest *by_vid[VIDS_MAX];
 
 bool
-dt_guest_may_say(struct dt_guest *guest)
+dt_guest_may_say(struct dt_guest *guest, uint32_t level)
 {
+	unsigned int *n = level < RTE_LOG_NOTICE ? &guest->n_faults : &guest->n_news;
 	uint64_t now = rte_get_timer_cycles();
 
 	if (now >= guest->say_until) {
 		guest->say_until = now + SAY_PERIOD_S * rte_get_timer_hz();
-		guest->n_said = 0;
+		guest->n_faults = 0;
+		guest->n_news = 0;
 	}
-	return guest->n_said++ < SAY_MAX;
+	return (*n)++ < SAY_MAX;
 }
 
 uint64_t
@@ -111,13 +113,16 @@ destroy_connection(int vid)
 	__atomic_store_n(&by_vid[vid], NULL, __ATOMIC_RELEASE);
 	guest->vid = -1;
 	guest->features = 0;
+	if (guest->gone != NULL)
+		dt_worker_call(guest->worker, guest->gone, guest->gone_arg);
 	GUEST_SAY(guest, INFO, "front end disconnected");
 	pthread_mutex_unlock(&guest->lock);
-	if (guest->gone != NULL)
-		guest->gone(guest->gone_arg);
 }
 
-/* With features of our own it may never come; vring_state_changed() tells all there is. */
+/*
+ * With features of our own new_device may never come, nor destroy_device then; vring_state_changed(), the hook and
+ * destroy_connection tell all there is. The library wants both.
+ */
 static int
 new_device(int vid)
 {
@@ -125,17 +130,10 @@ new_device(int vid)
 	return 0;
 }
 
-/* A dead front end, or one that stops its first ring: the hook has let go of the latter already. */
 static void
 destroy_device(int vid)
 {
-	struct dt_guest *guest = dt_guest_by_vid(vid);
-
-	if (guest == NULL)
-		return;
-	pthread_mutex_lock(&guest->lock);
-	dt_guest_stop_rings(guest, DT_STOP_CLOSE, DT_CAUSE_GUEST_QUEUE_STOPPED);
-	pthread_mutex_unlock(&guest->lock);
+	(void)vid;
 }
 
 static int

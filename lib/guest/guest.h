@@ -85,7 +85,7 @@ const char *dt_guest_state_name(enum dt_guest_state state);
 /** Say what a worker found and may not say itself (a broken ring), once. Control, now and then. */
 void dt_guest_tick(struct dt_guest *guest);
 
-/** Called on the connection's thread when a front end has gone; what was learnt from it is void. */
+/** Have @p gone(@p arg) run on the guest's worker when a front end has gone: what was learnt from it is void. */
 void dt_guest_on_gone(struct dt_guest *guest, void (*gone)(void *arg), void *arg);
 
 #endif

@@ -7,8 +7,9 @@
  */
 #include "internal.h"
 
-#include <string.h>
+#include <unistd.h>
 
+#include <rte_version.h>
 #include <rte_vhost.h>
 
 #include "gmem.h"
@@ -55,6 +56,26 @@ struct message {
 
 #define RING_MASK 0xff /* of the u64 in KICK and CALL */
 
+/*
+ * Where the library keeps the descriptors that came with a message: int fds[8], int n, behind a payload that grew once.
+ * A message that we refuse never gets to the code that would close them.
+ */
+#define FDS_MAX          8
+#define FDS_OFFSET       644
+#define FDS_OFFSET_25_03 1084
+
+static void
+close_descriptors(void *raw)
+{
+	bool grown = rte_version_year() > 25 || (rte_version_year() == 25 && rte_version_month() >= 3);
+	int *fds = (int *)((uint8_t *)raw + (grown ? FDS_OFFSET_25_03 : FDS_OFFSET));
+	int *n = &fds[FDS_MAX];
+
+	for (int i = 0; i < *n && i < FDS_MAX; i++)
+		close(fds[i]);
+	*n = 0;
+}
+
 /* What a message touches. */
 enum reach {
 	REACHES_NOTHING,
@@ -94,7 +115,7 @@ ring_of(const struct message *msg)
 	return by_fd ? (uint32_t)(msg->payload.u64 & RING_MASK) : msg->payload.state.index;
 }
 
-/* What makes no sense is refused before the library stores it; such messages carry no descriptors that would leak. */
+/* What makes no sense is refused before the library stores it. */
 static bool
 is_refused(struct dt_guest *guest, const struct message *msg)
 {
@@ -171,8 +192,10 @@ before(int vid, void *raw)
 	guest->request = msg->request;
 	dt_gmem_guard(&guest->vanished);
 	if (is_refused(guest, msg)) {
+		close_descriptors(raw);
 		result = RTE_VHOST_MSG_RESULT_ERR;
 	} else if (msg->request == GET_QUEUE_NUM) {
+		close_descriptors(raw);
 		msg->payload.u64 = 1; /* pairs; the library would say 128 */
 		msg->size = sizeof(msg->payload.u64);
 		result = RTE_VHOST_MSG_RESULT_REPLY;
@@ -204,7 +227,6 @@ after(int vid, void *raw)
 		GUEST_SAY(guest, ERR, "its memory disappeared while a ring was set up; restart it");
 	else if (reach != REACHES_NOTHING)
 		dt_guest_resume(guest);
-	guest->request = 0;
 	pthread_mutex_unlock(&guest->lock);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }

@@ -37,25 +37,26 @@ struct dt_guest {
 	struct dt_gmem *mem; /* NULL: none, or it is being changed */
 	int memory_node;
 	bool frozen; /* a change of memory or rings began and has not succeeded yet */
-	uint32_t request; /* the message that is being handled */
+	uint32_t request; /* the message that is being handled, or was last */
 	bool vanished; /* memory went while the library looked at it */
 	struct {
 		bool ready; /* the library says it is complete and enabled */
 		bool on; /* the worker has it */
 		bool told; /* that it broke */
 	} ring[DT_RINGS];
-	uint64_t say_until; /* TSC end of the period in which n_said lines were said */
-	unsigned int n_said;
+	uint64_t say_until; /* TSC end of the period in which so many lines were said: */
+	unsigned int n_news;
+	unsigned int n_faults;
 };
 
 #define GUEST_SAY(guest, level, fmt, ...)                                                                              \
 	do {                                                                                                           \
-		if (dt_guest_may_say(guest))                                                                           \
+		if (dt_guest_may_say(guest, RTE_LOG_##level))                                                          \
 			DT_LOG(level, "guest '%s': " fmt, (guest)->conf->name, ##__VA_ARGS__);                         \
 	} while (0)
 
-/** A peer must not fill the log: some lines a period for each guest. */
-bool dt_guest_may_say(struct dt_guest *guest);
+/** A peer must not fill the log: some lines a period for each guest, faults apart from news. */
+bool dt_guest_may_say(struct dt_guest *guest, uint32_t level);
 
 /** The features that a guest is offered: exactly those that the ring code does. */
 uint64_t dt_guest_features(void);

@@ -29,15 +29,26 @@ visit_lane(struct dt_pair *pair)
 	return moved;
 }
 
+/* Rings may vanish without a packet in sight. @return whether this one runs */
+static inline bool
+runs(struct dt_pair *pair, enum dt_ring ring)
+{
+	if (!pair->on[ring])
+		return false;
+	if (dt_gmem_vanished(pair->vq[ring].mem))
+		dt_vq_break(&pair->vq[ring], DT_VQ_VANISHED);
+	return true;
+}
+
 unsigned int
 dt_pair_poll(void *arg)
 {
 	struct dt_pair *pair = arg;
 	unsigned int moved = 0;
 
-	if (pair->on[DT_RING_FROM_GUEST])
+	if (runs(pair, DT_RING_FROM_GUEST))
 		moved = dt_pair_from_guest(pair);
-	if (pair->on[DT_RING_TO_GUEST])
+	if (runs(pair, DT_RING_TO_GUEST))
 		return moved + visit_lane(pair);
 	/* A sender may have looked at the lane just before it closed. */
 	if (unlikely(!dt_lane_is_open(&pair->lane) && dt_lane_count(&pair->lane) > 0))

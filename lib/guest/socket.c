@@ -42,12 +42,15 @@ check_folder(const char *guest, const char *path, char error[static DT_ERROR_SIZ
 {
 	char copy[DT_SOCKET_SIZE];
 	const char *folder;
+	struct stat st;
+	int err;
 
 	snprintf(copy, sizeof(copy), "%s", path);
 	folder = dirname(copy);
-	if (access(folder, F_OK) != 0)
-		return fail(error, errno, "guest '%s': socket %s: the folder %s cannot be reached: %s; create it",
-			guest, path, folder, strerror(errno));
+	err = stat(folder, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+	if (err != 0)
+		return fail(error, err, "guest '%s': socket %s: the folder %s cannot be reached: %s; create it", guest,
+			path, folder, strerror(err));
 	if (access(folder, W_OK | X_OK) != 0)
 		return fail(error, errno,
 			"guest '%s': socket %s: the folder %s is not writable: %s; choose another or change "

@@ -19,9 +19,32 @@ struct slot {
 static inline void
 put_header(const struct dt_vq *vq, uint8_t *to, uint16_t num_buffers)
 {
-	struct virtio_net_hdr_mrg_rxbuf hdr = { .num_buffers = num_buffers };
+	const uint32_t tail = (uint32_t)num_buffers << 16;
+	uint64_t old;
+	uint32_t old_tail;
 
-	memcpy(to, &hdr, vq->hdr_len);
+	/* Writing what is there already would cost the guest's CPU the line; a call to memcpy() costs more than all. */
+	memcpy(&old, to, sizeof(old));
+	if (unlikely(old != 0))
+		memset(to, 0, sizeof(old));
+	if (likely(vq->hdr_len == sizeof(struct virtio_net_hdr_mrg_rxbuf))) {
+		memcpy(&old_tail, to + sizeof(old), sizeof(old_tail));
+		if (unlikely(old_tail != tail))
+			memcpy(to + sizeof(old), &tail, sizeof(tail));
+	} else {
+		memset(to + sizeof(old), 0, sizeof(uint16_t));
+	}
+}
+
+/* A header's line that the frame does not share is mostly read only; the frame's own are written. */
+static inline void
+prefetch_buffer(const struct dt_vq *vq, const uint8_t *dst)
+{
+	if ((uintptr_t)dst % RTE_CACHE_LINE_SIZE + vq->hdr_len >= RTE_CACHE_LINE_SIZE)
+		rte_prefetch0(dst);
+	else
+		rte_prefetch0_write(dst);
+	rte_prefetch0_write(dst + RTE_CACHE_LINE_SIZE);
 }
 
 /*
@@ -49,8 +72,7 @@ read_simple(struct dt_vq *vq, struct rte_mbuf **pkts, struct slot *slots, unsign
 		slots[i].dst = dt_gmem_at(vq->mem, d.addr, d.len);
 		if (unlikely(slots[i].dst == NULL))
 			break;
-		rte_prefetch0_write(slots[i].dst);
-		rte_prefetch0_write(slots[i].dst + RTE_CACHE_LINE_SIZE);
+		prefetch_buffer(vq, slots[i].dst);
 	}
 	return i;
 }

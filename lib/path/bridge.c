@@ -43,7 +43,18 @@ learn(struct dt_ingress *in, uint64_t source)
 	if (in->n_tries++ >= LEARN_TRIES || in->n_learnt >= DT_LEARN_MAX)
 		return;
 	if (dt_fdb_learn(in->bridge->fdb, source, in->self) == 1)
-		in->n_learnt++;
+		in->learnt[in->n_learnt++] = source;
+}
+
+void
+dt_bridge_forget(void *ingress)
+{
+	struct dt_ingress *in = ingress;
+
+	for (unsigned int i = 0; i < in->n_learnt; i++)
+		dt_fdb_forget(in->bridge->fdb, in->learnt[i], in->self);
+	in->n_learnt = 0;
+	in->last_source = 0;
 }
 
 /* To all other members that are up: clones for all but the last. */

@@ -38,12 +38,16 @@ struct dt_ingress {
 	/* the worker's */
 	uint64_t last_source; /* MAC that was dealt with last */
 	unsigned int n_learnt;
+	uint64_t learnt[DT_LEARN_MAX]; /* MACs */
 	uint64_t learn_until; /* TSC end of the period in which n_tries were made */
 	unsigned int n_tries;
 };
 
 /** A sink: forward by destination MAC, clone broadcast and multicast, learn sources. */
 void dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n);
+
+/** Forget what was learnt from an ingress. On its worker. */
+void dt_bridge_forget(void *ingress);
 
 /** A sink: forward to the only other member. */
 void dt_pipe_take(void *ingress, struct rte_mbuf **pkts, unsigned int n);

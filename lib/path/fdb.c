@@ -87,19 +87,14 @@ dt_fdb_learn(struct dt_fdb *fdb, uint64_t key, unsigned int member)
 	if (known && ((uintptr_t)value == member || ((uintptr_t)value & FIXED) != 0))
 		return 0;
 	err = rte_hash_add_key_data(fdb->hash, &key, (void *)(uintptr_t)member);
-	if (err != 0)
-		return err;
-	return known ? 0 : 1;
+	return err == 0 ? 1 : err;
 }
 
 void
-dt_fdb_forget(struct dt_fdb *fdb, unsigned int member)
+dt_fdb_forget(struct dt_fdb *fdb, uint64_t key, unsigned int member)
 {
-	uint32_t next = 0;
-	const void *key;
 	void *value;
 
-	while (rte_hash_iterate(fdb->hash, &key, &value, &next) >= 0)
-		if ((uintptr_t)value == member)
-			rte_hash_del_key(fdb->hash, key);
+	if (rte_hash_lookup_data(fdb->hash, &key, &value) >= 0 && (uintptr_t)value == member)
+		rte_hash_del_key(fdb->hash, &key);
 }

@@ -2,7 +2,7 @@
 /**
  * Inside the module: a bridge's forwarding database, MAC address to port.
  *
- * Workers look up without a lock and learn now and then; control adds what is configured and forgets. Addresses that
+ * Workers look up without a lock, learn and forget now and then; control adds what is configured. Addresses that
  * are configured belong to their port for good; learnt ones move with their user.
  */
 #ifndef DT_FDB_H
@@ -37,11 +37,11 @@ int dt_fdb_find(const struct dt_fdb *fdb, uint64_t key);
 
 /**
  * A member used @p key as its own. Workers, rarely.
- * @return 1: a new entry for the member; 0: it was known, moved, or belongs to another for good; -ENOSPC
+ * @return 1: the entry is the member's now; 0: it was already, or belongs to another for good; -ENOSPC
  */
 int dt_fdb_learn(struct dt_fdb *fdb, uint64_t key, unsigned int member);
 
-/** Forget what was learnt of a member. Control threads. */
-void dt_fdb_forget(struct dt_fdb *fdb, unsigned int member);
+/** Forget @p key if it was learnt of that member and is still its own. Any EAL lcore, no other thread. */
+void dt_fdb_forget(struct dt_fdb *fdb, uint64_t key, unsigned int member);
 
 #endif

@@ -152,18 +152,6 @@ uplink_add(struct dt_path *path, unsigned int i, char error[static DT_ERROR_SIZE
 	return dt_uplink_start(path->uplinks[i], sinks, workers, dt_workers_count() == 1, error);
 }
 
-static void
-forget_learnt(void *arg)
-{
-	struct dt_ingress *in = arg;
-
-	if (in->bridge->fdb != NULL)
-		dt_fdb_forget(in->bridge->fdb, in->self);
-	/* Its worker reads this again only when a front end is back. */
-	in->n_learnt = 0;
-	in->last_source = 0;
-}
-
 static int
 guest_add(struct dt_path *path, unsigned int i)
 {
@@ -180,7 +168,7 @@ guest_add(struct dt_path *path, unsigned int i)
 	if (err != 0)
 		return err;
 	bridge->members[bridge->n_members++].guest = path->guests[i];
-	dt_guest_on_gone(path->guests[i], forget_learnt, path->ingress[port]);
+	dt_guest_on_gone(path->guests[i], dt_bridge_forget, path->ingress[port]);
 	if (bridge->fdb == NULL || !conf->has_mac)
 		return 0;
 	return dt_fdb_add(bridge->fdb, dt_mac_key(&conf->mac), path->ingress[port]->self);

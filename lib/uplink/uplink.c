@@ -144,7 +144,8 @@ start_device(struct dt_uplink *uplink, char error[static DT_ERROR_SIZE])
 
 	if (conf->mtu != 0) {
 		err = rte_eth_dev_set_mtu(uplink->device, (uint16_t)conf->mtu);
-		if (err != 0)
+		/* A driver that knows no MTU carries what it gets; the limit is then ours alone. */
+		if (err != 0 && err != -ENOTSUP)
 			return fail(uplink, error, err, "mtu = %u: %s does not take it: %s", conf->mtu, conf->device,
 				strerror(-err));
 	}
@@ -157,7 +158,9 @@ start_device(struct dt_uplink *uplink, char error[static DT_ERROR_SIZE])
 	if (err != 0 && err != -ENOTSUP)
 		return fail(uplink, error, err, "promiscuous = %s: %s does not take it: %s",
 			conf->promiscuous ? "on" : "off", conf->device, strerror(-err));
-	if (rte_eth_dev_get_mtu(uplink->device, &uplink->mtu) != 0)
+	if (conf->mtu != 0)
+		uplink->mtu = (uint16_t)conf->mtu;
+	else if (rte_eth_dev_get_mtu(uplink->device, &uplink->mtu) != 0)
 		uplink->mtu = RTE_ETHER_MTU;
 	return 0;
 }

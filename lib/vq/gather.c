@@ -75,7 +75,7 @@ walk_chain(struct walk *walk, uint16_t i, bool writable, struct dt_vq_pieces *pi
 			return DT_CAUSE_CHAIN_LOOP;
 		if (!read_desc(walk, i, &d))
 			return DT_CAUSE_ADDR_OUTSIDE_MEMORY;
-		pieces->n_desc++;
+		pieces->n_desc += walk->indirect ? 0 : 1;
 		if ((d.flags & VRING_DESC_F_INDIRECT) != 0) {
 			enum dt_cause cause = enter_table(walk, &d);
 

@@ -82,7 +82,7 @@ struct dt_vq_piece {
 /** The pieces of one chain, or of several that hold one packet. */
 struct dt_vq_pieces {
 	uint32_t n;
-	uint32_t n_desc; /* descriptors walked */
+	uint32_t n_desc; /* of the ring's own that this took */
 	uint64_t len; /* bytes in all */
 	struct dt_vq_piece piece[DT_VQ_PIECES_MAX];
 };
