@@ -164,7 +164,7 @@ enum dt_cause {
 #define X(NAME, name, reason, what, culprit, remedy) DT_CAUSE_##NAME,
 	DT_CAUSE_LIST(X)
 #undef X
-	DT_CAUSE_MAX /* how many, not a cause */
+		DT_CAUSE_MAX /* how many, not a cause */
 };
 
 #endif

@@ -32,8 +32,8 @@ const struct dt_conf_setting dt_conf_settings[] = {
 	{ .kind = DT_CONF_UPLINK, .key = "tx_desc", .type = DT_CONF_NUMBER, .form = "N", IN(dt_conf_uplink, tx_desc),
 	  .min = 64, .max = 32768, .unit = "descriptors", .initial = "1024",
 	  .help = "size of the device's transmit ring" },
-	{ .kind = DT_CONF_UPLINK, .key = "queue_len", .type = DT_CONF_NUMBER, .form = "N", IN(dt_conf_uplink, queue_len),
-	  .min = 64, .max = 65536, .unit = "packets", .initial = "1000",
+	{ .kind = DT_CONF_UPLINK, .key = "queue_len", .type = DT_CONF_NUMBER, .form = "N",
+	  IN(dt_conf_uplink, queue_len), .min = 64, .max = 65536, .unit = "packets", .initial = "1000",
 	  .help = "what the lane in front of a transmit queue holds" },
 
 	{ .kind = DT_CONF_GUEST, .key = "socket", .type = DT_CONF_TEXT, .form = "PATH", IN(dt_conf_guest, socket),

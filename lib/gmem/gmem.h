@@ -91,7 +91,8 @@ bool dt_gmem_contains(const struct dt_gmem *mem, const void *hva, uint64_t len);
 /**
  * For this thread: from now on a fault in memory that no table knows is the doing of whoever owns @p vanished.
  *
- * The thread of librte_vhost reads rings that it has only just mapped. The page gets zeros and the flag is set. NULL: no more.
+ * The thread of librte_vhost reads rings that it has only just mapped. The page gets zeros and the flag is set.
+ * NULL: no more.
  */
 void dt_gmem_guard(bool *vanished);
 

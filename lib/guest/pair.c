@@ -11,7 +11,7 @@ struct order {
 	bool ran;
 };
 
-/* Several senders may fill a lane in one round; a visit empties it as far as this goes, and no guest can hog a worker. */
+/* Several senders may fill a lane in one round; a visit empties it so far, and no guest can hog a worker. */
 #define VISIT_BURSTS 8
 
 static unsigned int

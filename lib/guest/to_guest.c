@@ -6,8 +6,8 @@
 #include "vnet.h"
 
 /*
- * As out of a guest, in passes: descriptors on their way; read, checked, translated, the buffers' lines on their way for
- * writing; headers and copies; last the used elements, in one go, because the guest polls the very lines.
+ * As out of a guest, in passes: descriptors on their way; read, checked, translated, the buffers' lines on their way
+ * for writing; headers and copies; last the used elements, in one go, because the guest polls the very lines.
  */
 
 /* A receive buffer and the frame that goes into it. */

@@ -83,7 +83,7 @@ read_books(struct reading *ret)
 	struct reading r = { .each_holds = true };
 	struct dt_balance *b = &r.balance;
 
-	/* Outward first: what it has seen was handed on before, so a packet that moves meanwhile can only be missing there. */
+	/* Outward first: what it has seen was handed on before, so what moves meanwhile can only be missing there. */
 	for (int inward = 0; inward <= 1; inward++) {
 		for (unsigned int port = 0; port < dt_ledger_n_ports(); port++) {
 			unsigned int at = inward ? DT_AT_IN(port) : DT_AT_OUT(port);

@@ -151,7 +151,7 @@ void dt_ledger_sum(unsigned int at, struct dt_account *ret_sum);
 /** All that an account dropped, over its causes. */
 struct dt_count dt_account_dropped(const struct dt_account *account);
 
-/** Let what waits in @p ring count as held by @p at. Main lcore, before workers run; the ring must outlive the books. */
+/** Let what waits in @p ring, which outlives the books, count as held by @p at. Main lcore, before workers run. */
 int dt_ledger_watch(unsigned int at, const struct rte_ring *ring);
 
 /** Packets that wait in the lanes of @p at. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * Inside the module: a bridge (an uplink and its guests), the pipe of a pass-through uplink, and where packets enter them.
+ * Inside the module: a bridge (an uplink and its guests), the pipe of a pass-through uplink, and where packets
+ * enter them.
  *
  * Wired on the main thread; then workers bring packets in through an ingress, each owned by one worker.
  */

@@ -3,8 +3,8 @@
  * mbuf pools: one for each NUMA node that has a worker, large enough that no lane can starve another.
  *
  * Made and freed on the main thread; workers take from the pool of their node. A pool holds what all
- * lanes and NIC rings can hold of single-mbuf packets, and beyond that a share for frames that need several mbufs: these
- * get none once only the former is left.
+ * lanes and NIC rings can hold of single-mbuf packets, and beyond that a share for frames that need several mbufs:
+ * these get none once only the former is left.
  */
 #ifndef DT_POOL_H
 #define DT_POOL_H

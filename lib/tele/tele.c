@@ -58,7 +58,7 @@ dt_tele_port_param(const struct dt_path *path, const char *params, struct rte_te
 	return port;
 }
 
-/* {"version": "0.1.0", "dpdk": "DPDK 22.11.11", "pid": 1, "uptime_s": 5, "workers": 1, "uplinks": 1, "guests": 2, ...} */
+/* {"version": "0.1.0", "dpdk": "DPDK 22.11.11", "pid": 1, "uptime_s": 5, "workers": 1, "uplinks": 1, ...} */
 static void
 info(const struct dt_path *path, const char *params, struct rte_tel_data *data)
 {

@@ -6,8 +6,8 @@
  * Everything the guest wrote is read once into a local, checked, then used; a guest that breaks the protocol
  * costs itself a chain or this queue, never the process. Knows nothing of frames.
  *
- * Order of a burst: dt_vq_available(), dt_vq_head() and the descriptors of each chain, copies, dt_vq_use() for each chain,
- * dt_vq_publish(), and dt_vq_notify() once.
+ * Order of a burst: dt_vq_available(), dt_vq_head() and the descriptors of each chain, copies, dt_vq_use() for each
+ * chain, dt_vq_publish(), and dt_vq_notify() once.
  */
 #ifndef DT_VQ_H
 #define DT_VQ_H
@@ -116,7 +116,8 @@ const char *dt_vq_fault_text(const struct dt_vq *vq);
 /**
  * How many chains the guest has made available, at least as far as @p want goes.
  *
- * The guest's index is read only if what was seen last falls short: polling the line that the guest is writing costs both sides.
+ * The guest's index is read only if what was seen last falls short: polling the line that the guest writes costs
+ * both sides.
  *
  * @return 0 to the ring's size; 0 also when the queue broke just now
  */

@@ -4,7 +4,7 @@
  *
  * What a worker polls belongs to it: only functions that run on the worker touch it. Control threads change it by
  * mail, which the worker runs between two polls, and wait for the answer; a worker never waits for anybody.
- * Workers are made from EAL's lcores once at start (main thread), launched, and stopped; never while polled things live.
+ * Workers are made from EAL's lcores once at start (main thread), launched, and stopped.
  */
 #ifndef DT_WORKER_H
 #define DT_WORKER_H
