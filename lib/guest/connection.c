@@ -10,6 +10,7 @@
 #include <rte_vhost.h>
 
 #include "gmem.h"
+#include "pool.h"
 #include "vnet.h"
 
 static const char *const ring_names[DT_RINGS] = {
@@ -126,6 +127,7 @@ move_near_memory(struct dt_guest *guest)
 	if (worker == guest->worker)
 		return;
 	dt_worker_remove(guest->worker, dt_pair_poll, guest->pair);
+	guest->pair->pool = dt_pool_of(dt_worker_node(worker)); /* nobody polls it now */
 	err = dt_worker_add(worker, dt_pair_poll, guest->pair);
 	if (err == 0)
 		guest->worker = worker;

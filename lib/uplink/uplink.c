@@ -74,7 +74,7 @@ configure(struct dt_uplink *uplink, char error[static DT_ERROR_SIZE])
 	if (err != 0)
 		return fail(uplink, error, err, "the driver tells nothing of %s: %s", conf->device, strerror(-err));
 	uplink->driver = info.driver_name;
-	if (uplink->n_queues > RTE_MIN(info.max_rx_queues, info.max_tx_queues))
+	if (uplink->n_queues > (unsigned int)RTE_MIN(info.max_rx_queues, info.max_tx_queues))
 		return fail(uplink, error, -EINVAL,
 			"queues = %u: %s (%s) has %u receive and %u transmit queues; lower queues", uplink->n_queues,
 			conf->device, info.driver_name, info.max_rx_queues, info.max_tx_queues);
