@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <rte_common.h>
 #include <rte_version.h>
 
 #include "conf.h"
@@ -16,6 +17,18 @@ dt_early_own_args(int argc, char *const argv[])
 		if (strcmp(argv[i], "--") == 0)
 			return i + 1;
 	return argc;
+}
+
+const char *
+dt_early_misplaced(int argc, char *const argv[])
+{
+	static const char *const own[] = { "--config", "--uplink", "--guest", "--check-config" };
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		for (unsigned int k = 0; k < RTE_DIM(own); k++)
+			if (strncmp(argv[i], own[k], strlen(own[k])) == 0)
+				return argv[i];
+	return NULL;
 }
 
 /* As Markdown, which README.md shows as it is. A reason that nothing raises yet has a row without a cause. */

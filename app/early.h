@@ -19,4 +19,11 @@ int dt_early_own_args(int argc, char *const argv[]);
  */
 bool dt_early_answer(int argc, char *const argv[]);
 
+/**
+ * An option of dptap's own that stands among EAL's, before "--" or without one.
+ *
+ * @return it, NULL: there is none
+ */
+const char *dt_early_misplaced(int argc, char *const argv[]);
+
 #endif

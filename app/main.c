@@ -55,11 +55,23 @@ add_probed_uplinks(struct dt_conf *conf, char error[static DT_ERROR_SIZE])
 	return 0;
 }
 
+/* The library tells every message of every front end; who wants that says so by --log-level=lib.vhost...:info. */
+static void
+quieten_vhost(int argc, char *const argv[])
+{
+	for (int i = 1; i < argc; i++)
+		if (strstr(argv[i], "lib.vhost") != NULL)
+			return;
+	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_WARNING);
+}
+
 static int
 start_eal(int argc, char *argv[])
 {
-	if (rte_eal_init(argc, argv) >= 0)
+	if (rte_eal_init(argc, argv) >= 0) {
+		quieten_vhost(argc, argv);
 		return 0;
+	}
 	if (rte_errno == ENOMEM || rte_errno == EACCES || rte_errno == 0)
 		fprintf(stderr,
 			"dptap: EAL did not start: no usable hugepages? Reserve some (echo 512 > "
@@ -156,6 +168,12 @@ main(int argc, char *argv[])
 
 	if (dt_early_answer(argc, argv))
 		return EXIT_FINE;
+	if (dt_early_misplaced(argc, argv) != NULL) {
+		snprintf(error, sizeof(error),
+			"%s: EAL's options end at \"--\", dptap's own come behind it: dptap -l 0-1 -- %s",
+			dt_early_misplaced(argc, argv), dt_early_misplaced(argc, argv));
+		return complain(EXIT_USAGE, error);
+	}
 	if (dt_conf_parse(argc - own, argv + own, error, &conf) != 0)
 		return complain(EXIT_USAGE, error);
 	if (conf->check_only) {

@@ -46,24 +46,43 @@ dt_delivered(unsigned int at, struct rte_mbuf **pkts, unsigned int n)
 	free_burst(pkts, n);
 }
 
-/* The one place that every dropped packet passes: what watchers see. */
-static inline void
-seen(unsigned int at, const struct rte_mbuf *m, uint64_t bytes, enum dt_cause cause)
-{
-	const char *reason = dt_reason_name(dt_cause_reason(cause));
-	const struct dt_ledger_port *port = dt_ledger_port_at(at);
+/* What watchers see of a drop besides the packet: by name, since names are the interface. */
+struct label {
+	const char *reason;
+	const char *cause;
+	const char *port;
+	const char *direction;
+};
 
-	DTRACE_PROBE6(dptap, drop, reason, dt_cause_name(cause), port->name, dt_ledger_direction(at), m, bytes);
-	dt_trace_drop(reason, dt_cause_name(cause), port->name, dt_ledger_direction(at), m, (uint32_t)bytes);
+static struct label
+label_of(unsigned int at, enum dt_cause cause)
+{
+	return (struct label){
+		.reason = dt_reason_name(dt_cause_reason(cause)),
+		.cause = dt_cause_name(cause),
+		.port = dt_ledger_port_at(at)->name,
+		.direction = dt_ledger_direction(at),
+	};
+}
+
+/* The one place that every dropped packet passes. */
+static inline void
+seen(const struct label *label, const struct rte_mbuf *m, uint32_t bytes)
+{
+	DTRACE_PROBE6(dptap, drop, label->reason, label->cause, label->port, label->direction, m, bytes);
+	dt_trace_drop(label->reason, label->cause, label->port, label->direction, m, bytes);
 }
 
 void
 dt_drop_burst(unsigned int at, struct rte_mbuf **pkts, unsigned int n, enum dt_cause cause)
 {
+	struct label label;
+
 	if (n == 0)
 		return;
+	label = label_of(at, cause);
 	for (unsigned int i = 0; i < n; i++)
-		seen(at, pkts[i], pkts[i]->pkt_len, cause);
+		seen(&label, pkts[i], pkts[i]->pkt_len);
 	dt_count_add(&dt_account_of(at)->dropped[cause], n, dt_burst_bytes(pkts, n));
 	free_burst(pkts, n);
 }
@@ -77,6 +96,8 @@ dt_drop(unsigned int at, struct rte_mbuf *m, enum dt_cause cause)
 void
 dt_drop_unmade(unsigned int at, uint64_t bytes, enum dt_cause cause)
 {
-	seen(at, NULL, bytes, cause);
+	struct label label = label_of(at, cause);
+
+	seen(&label, NULL, (uint32_t)bytes);
 	dt_count_add(&dt_account_of(at)->dropped[cause], 1, bytes);
 }

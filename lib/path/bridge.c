@@ -57,6 +57,17 @@ dt_bridge_forget(void *ingress)
 	in->last_source = 0;
 }
 
+/* @return NULL: no mbufs, or a frame of several has used up the share for such */
+static struct rte_mbuf *
+clone_of(struct rte_mbuf *pkt)
+{
+	struct rte_mempool *pool = dt_pool_of((int)rte_socket_id());
+
+	if (pkt->nb_segs > 1 && !dt_pool_spares(pool, pkt->nb_segs))
+		return NULL;
+	return rte_pktmbuf_clone(pkt, pool);
+}
+
 /* To all other members that are up: clones for all but the last. */
 static void
 flood(struct dt_ingress *in, struct rte_mbuf *pkt)
@@ -71,7 +82,7 @@ flood(struct dt_ingress *in, struct rte_mbuf *pkt)
 			continue;
 		if (last != NULL) {
 			dt_created(in->at, 1, pkt->pkt_len);
-			clone = rte_pktmbuf_clone(pkt, dt_pool_of((int)rte_socket_id()));
+			clone = clone_of(pkt);
 			if (likely(clone != NULL))
 				put(in, last, &clone, 1);
 			else

@@ -82,12 +82,16 @@ dt_pool_of(int node)
 }
 
 bool
-dt_pool_take_large(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int n)
+dt_pool_spares(struct rte_mempool *pool, unsigned int n)
 {
 	/* Counts over all lcores' caches: too dear for each packet, cheap beside a copy of many kilobytes. */
-	if (rte_mempool_avail_count(pool) < reserve + n)
-		return false;
-	return rte_mempool_get_bulk(pool, (void **)mbufs, n) == 0;
+	return rte_mempool_avail_count(pool) >= reserve + n;
+}
+
+bool
+dt_pool_take_large(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int n)
+{
+	return dt_pool_spares(pool, n) && rte_mempool_get_bulk(pool, (void **)mbufs, n) == 0;
 }
 
 void

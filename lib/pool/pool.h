@@ -23,7 +23,7 @@
 
 /** What the pools must be able to hold at once. */
 struct dt_pool_need {
-	uint32_t packets; /* in lanes and the NICs' transmit rings */
+	uint32_t packets; /* mbufs that lanes and the NICs' transmit rings can hold */
 	uint32_t nic_rx; /* mbufs that lie ready in the NICs' receive rings */
 	uint32_t mbufs; /* as the user wants it, 0: as needed */
 	unsigned int n_workers;
@@ -46,6 +46,9 @@ uint64_t dt_pool_bytes(uint32_t mbufs);
 
 /** The pool of a node; that of another node if it has none. */
 struct rte_mempool *dt_pool_of(int node);
+
+/** Whether @p n more mbufs for a large frame, or a clone of one, are within the share for such. */
+bool dt_pool_spares(struct rte_mempool *pool, unsigned int n);
 
 /**
  * Take @p n mbufs for a large frame, at most DT_POOL_FRAME_MBUFS, out of the share for such.

@@ -49,10 +49,18 @@ dt_uplink_new(const struct dt_conf_uplink *conf, unsigned int port, struct dt_up
 	return 0;
 }
 
+unsigned int
+dt_uplink_frame_mbufs(const struct dt_conf_uplink *conf)
+{
+	/* Without a setting, devices are at 1500 bytes. */
+	return (conf->mtu + RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN + DT_POOL_ROOM - 1) / DT_POOL_ROOM;
+}
+
 void
 dt_uplink_need(const struct dt_uplink *uplink, struct dt_pool_need *need)
 {
-	need->packets += uplink->n_queues * (uplink->conf->queue_len + uplink->conf->tx_desc);
+	need->packets += uplink->n_queues * (uplink->conf->queue_len + uplink->conf->tx_desc) *
+			 dt_uplink_frame_mbufs(uplink->conf);
 	need->nic_rx += uplink->n_queues * uplink->conf->rx_desc;
 }
 

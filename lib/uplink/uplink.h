@@ -47,6 +47,9 @@ struct dt_uplink_info {
 int dt_uplink_new(const struct dt_conf_uplink *conf, unsigned int port, struct dt_uplink **ret_uplink,
 	char error[static DT_ERROR_SIZE]);
 
+/** Mbufs that the largest frame of an uplink may lie in. */
+unsigned int dt_uplink_frame_mbufs(const struct dt_conf_uplink *conf);
+
 /** Add what the uplink's rings and lanes can hold to @p need. */
 void dt_uplink_need(const struct dt_uplink *uplink, struct dt_pool_need *need);
 
