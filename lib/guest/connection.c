@@ -31,7 +31,8 @@ dt_guest_stop_ring(struct dt_guest *guest, enum dt_ring ring, enum dt_stop stop,
 	}
 	guest->ring[ring].on = false;
 	dt_pair_stop(guest->pair, guest->worker, ring, stop, cause, &vq);
-	/* GET_VRING_BASE and the next start answer from the library's copy. */
+	guest->ring[ring].base = vq.last_avail;
+	/* GET_VRING_BASE answers from the library's copy. */
 	rte_vhost_set_vring_base(guest->vid, ring, vq.last_avail, vq.used_idx);
 }
 
@@ -62,8 +63,7 @@ start_ring(struct dt_guest *guest, enum dt_ring ring)
 	struct dt_vq vq = { 0 };
 	int err;
 
-	if (rte_vhost_get_vhost_vring(guest->vid, ring, &vring) != 0 ||
-		rte_vhost_get_vring_base(guest->vid, ring, &vq.last_avail, &vq.used_idx) != 0) {
+	if (rte_vhost_get_vhost_vring(guest->vid, ring, &vring) != 0) {
 		GUEST_SAY(guest, ERR, "%s: the library lost it", ring_names[ring]);
 		return;
 	}
@@ -71,6 +71,7 @@ start_ring(struct dt_guest *guest, enum dt_ring ring)
 	vq.avail = vring.avail;
 	vq.used = vring.used;
 	vq.size = vring.size;
+	vq.last_avail = guest->ring[ring].base; /* the library's own goes back to used->idx now and then */
 	vq.callfd = vring.callfd;
 	vq.mem = guest->mem;
 	vq.features = guest->features;

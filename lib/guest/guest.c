@@ -83,6 +83,8 @@ new_connection(int vid)
 	if (guest->vid >= 0) {
 		GUEST_SAY(guest, ERR, "a second front end connected to %s: refused, the first is still there", path);
 	} else if (!guest->stopping && dt_guest_hook(guest, vid) == 0) {
+		if (dt_socket_bound_waits(path) != 0)
+			GUEST_SAY(guest, WARNING, "cannot bound how long its front end may hold up the control plane");
 		guest->vid = vid;
 		guest->connections++;
 		guest->frozen = false;
@@ -360,9 +362,11 @@ dt_guest_tick(struct dt_guest *guest)
 
 		if (!guest->ring[ring].on || guest->ring[ring].told || fault == NULL)
 			continue;
+		if (!dt_guest_may_say(guest, RTE_LOG_ERR))
+			continue; /* later */
 		guest->ring[ring].told = true;
-		GUEST_SAY(guest, ERR, "ring %u is out of service: %s; reset the device or restart the guest", ring,
-			fault);
+		DT_LOG(ERR, "guest '%s': ring %u is out of service: %s; reset the device or restart the guest",
+			guest->conf->name, ring, fault);
 	}
 	pthread_mutex_unlock(&guest->lock);
 }

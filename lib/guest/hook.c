@@ -167,7 +167,10 @@ let_go(struct dt_guest *guest, const struct message *msg)
 		dt_guest_stop_rings(guest, DT_STOP_PAUSE, DT_CAUSE_LANE_QUEUE_PAUSED);
 		break;
 	}
-	if (msg->request == GET_VRING_BASE) {
+	if (msg->request == SET_VRING_BASE) {
+		guest->new_base_ring = ring;
+		guest->new_base = (uint16_t)msg->payload.state.num;
+	} else if (msg->request == GET_VRING_BASE) {
 		/* The reply is sent before anything else is called: the front end may be gone then. */
 		dt_guest_stop_ring(guest, (enum dt_ring)ring, DT_STOP_CLOSE, DT_CAUSE_GUEST_QUEUE_STOPPED);
 		guest->ring[ring].ready = false;
@@ -223,6 +226,8 @@ after(int vid, void *raw)
 		guest->frozen = false;
 	if (guest->request == SET_FEATURES)
 		dt_guest_take_features(guest);
+	else if (guest->request == SET_VRING_BASE)
+		guest->ring[guest->new_base_ring].base = guest->new_base;
 	if (guest->vanished)
 		GUEST_SAY(guest, ERR, "its memory disappeared while a ring was set up; restart it");
 	else if (reach != REACHES_NOTHING)

@@ -38,8 +38,11 @@ struct dt_guest {
 	int memory_node;
 	bool frozen; /* a change of memory or rings began and has not succeeded yet */
 	uint32_t request; /* the message that is being handled, or was last */
+	uint32_t new_base_ring; /* of SET_VRING_BASE, until it has succeeded */
+	uint16_t new_base;
 	bool vanished; /* memory went while the library looked at it */
 	struct {
+		uint16_t base; /* of the available ring: where it stopped, or SET_VRING_BASE says */
 		bool ready; /* the library says it is complete and enabled */
 		bool on; /* the worker has it */
 		bool told; /* that it broke */

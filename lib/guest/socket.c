@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "socket.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <libgen.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -87,4 +91,45 @@ dt_socket_prepare(const char *guest, const char *path, char error[static DT_ERRO
 			"guest '%s': socket %s: left over by a dead process, and cannot be removed: %s", guest, path,
 			strerror(errno));
 	return 0;
+}
+
+/* A front end sends a message in one piece and reads each answer; a tenth of a second is for a very busy host. */
+#define PEER_WAIT_US 100000
+
+/* Whether a descriptor is a connection on that path: accepted there (our end has the path) or made to it (the peer's). */
+static bool
+is_connection(int fd, const char *path)
+{
+	struct sockaddr_un ours = { 0 }, peers = { 0 };
+	socklen_t ours_len = sizeof(ours) - 1, peers_len = sizeof(peers) - 1; /* a path may have no NUL */
+
+	if (getsockname(fd, (struct sockaddr *)&ours, &ours_len) != 0 ||
+		getpeername(fd, (struct sockaddr *)&peers, &peers_len) != 0) /* a listening socket has no peer */
+		return false;
+	return ours.sun_family == AF_UNIX && (strcmp(ours.sun_path, path) == 0 || strcmp(peers.sun_path, path) == 0);
+}
+
+int
+dt_socket_bound_waits(const char *path)
+{
+	const struct timeval wait = { .tv_usec = PEER_WAIT_US };
+	DIR *folder = opendir("/proc/self/fd");
+	const struct dirent *entry;
+	int result = -ENOENT;
+
+	if (folder == NULL)
+		return -errno;
+	while ((entry = readdir(folder)) != NULL) {
+		int fd = atoi(entry->d_name); /* "." and ".." are no socket either */
+
+		if (!is_connection(fd, path))
+			continue;
+		if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) != 0 ||
+			setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) != 0)
+			result = -errno;
+		else if (result == -ENOENT)
+			result = 0;
+	}
+	closedir(folder);
+	return result;
 }

@@ -13,4 +13,12 @@
  */
 int dt_socket_prepare(const char *guest, const char *path, char error[static DT_ERROR_SIZE]);
 
+/**
+ * Bound how long a connection's peer can make us wait in mid-message. librte_vhost reads and answers with blocking calls,
+ * on one thread for all guests, and keeps the descriptor to itself: it is found by its path.
+ *
+ * @return 0; -ENOENT: there is no such connection; -errno
+ */
+int dt_socket_bound_waits(const char *path);
+
 #endif

@@ -39,6 +39,7 @@ dt_vq_start(struct dt_vq *vq)
 		return -EFAULT;
 	vq->mask = (uint16_t)(vq->size - 1);
 	vq->avail_seen = vq->last_avail;
+	vq->used_idx = __atomic_load_n(&vq->used->idx, __ATOMIC_RELAXED);
 	vq->n_used = 0;
 	vq->signalled_valid = false;
 	vq->bad_heads = 0;

@@ -91,7 +91,7 @@ struct dt_vq_pieces {
  * Check a ring's place and take it into service: no kicks from the guest from here on, and one interrupt
  * in case one was owed.
  *
- * @param vq  with all of "set before it runs", last_avail and used_idx filled
+ * @param vq  with all of "set before it runs" and last_avail filled; the used index goes on where the ring has it
  * @return 0; -EINVAL: size is no power of two or above 32768, or a part is misaligned; -EFAULT: a part lies
  *         outside the guest's memory
  * @note on any thread, while no worker has it
