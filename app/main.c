@@ -55,14 +55,14 @@ add_probed_uplinks(struct dt_conf *conf, char error[static DT_ERROR_SIZE])
 	return 0;
 }
 
-/* The library tells every message of every front end; who wants that says so by --log-level=lib.vhost...:info. */
+/* A peer decides how much the library says; who wants to hear it says so by --log-level=lib.vhost.config:info. */
 static void
 quieten_vhost(int argc, char *const argv[])
 {
 	for (int i = 1; i < argc; i++)
 		if (strstr(argv[i], "lib.vhost") != NULL)
 			return;
-	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_WARNING);
+	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_CRIT);
 }
 
 static int
@@ -186,6 +186,7 @@ main(int argc, char *argv[])
 	sigaddset(&stop_signals, SIGINT);
 	sigaddset(&stop_signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &stop_signals, NULL);
+	signal(SIGPIPE, SIG_IGN); /* a peer that is gone is an error of that write */
 
 	argv[n_eal] = NULL;
 	if (start_eal(n_eal, argv) != 0) {

@@ -79,7 +79,7 @@
 	  "a broken or hostile driver in the guest", \
 	  "update or reboot the guest") \
 	X(CHAIN_TOO_LONG, chain_too_long, SKB_COPY_DATA, \
-	  "a frame longer than 65,550 bytes (64 KiB and an Ethernet header)", \
+	  "a frame of more than 65,550 bytes (64 KiB and an Ethernet header), or of more than 1,024 descriptors", \
 	  "a broken or hostile driver in the guest", \
 	  "update or reboot the guest") \
 	X(INDIRECT_BAD_LENGTH, indirect_bad_length, SKB_COPY_DATA, \

@@ -2,6 +2,7 @@
 #include "gmem.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,35 @@ larger_first(const void *a, const void *b)
 	return left->size < right->size ? 1 : left->size > right->size ? -1 : 0;
 }
 
+/*
+ * Tables are kept for later ones, never given back: the SIGBUS handler of another thread may be looking at one that has
+ * just been forgotten.
+ */
+static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct dt_gmem *spare;
+
+static struct dt_gmem *
+take_spare(void)
+{
+	struct dt_gmem *mem;
+
+	pthread_mutex_lock(&spare_lock);
+	mem = spare;
+	if (mem != NULL)
+		spare = mem->next_spare;
+	pthread_mutex_unlock(&spare_lock);
+	return mem != NULL ? mem : calloc(1, sizeof(*mem));
+}
+
+static void
+put_spare(struct dt_gmem *mem)
+{
+	pthread_mutex_lock(&spare_lock);
+	mem->next_spare = spare;
+	spare = mem;
+	pthread_mutex_unlock(&spare_lock);
+}
+
 int
 dt_gmem_new(const struct dt_gmem_region *regions, unsigned int n_regions, struct dt_gmem **ret_mem)
 {
@@ -23,15 +53,15 @@ dt_gmem_new(const struct dt_gmem_region *regions, unsigned int n_regions, struct
 
 	if (n_regions > DT_GMEM_REGIONS_MAX)
 		return -E2BIG;
-	mem = calloc(1, sizeof(*mem));
+	mem = take_spare();
 	if (mem == NULL)
 		return -ENOMEM;
+	*mem = (struct dt_gmem){ .n_regions = n_regions };
 	memcpy(mem->regions, regions, n_regions * sizeof(*regions));
-	mem->n_regions = n_regions;
 	qsort(mem->regions, n_regions, sizeof(*regions), larger_first);
 	err = dt_sigbus_watch(mem);
 	if (err != 0) {
-		free(mem);
+		put_spare(mem);
 		return err;
 	}
 	*ret_mem = mem;
@@ -44,7 +74,7 @@ dt_gmem_free(struct dt_gmem *mem)
 	if (mem == NULL)
 		return;
 	dt_sigbus_forget(mem);
-	free(mem);
+	put_spare(mem);
 }
 
 void *

@@ -34,6 +34,9 @@ struct dt_gmem {
 
 	/* the SIGBUS handler writes, anybody reads */
 	bool vanished;
+
+	/* control's, while the table is not in use */
+	struct dt_gmem *next_spare;
 };
 
 /**

@@ -78,7 +78,8 @@ mend(struct dt_gmem *mem, const uint8_t *fault)
 			continue;
 		offset -= offset % region->page_size;
 		__atomic_store_n(&mem->vanished, true, __ATOMIC_RELAXED);
-		return put_zeros((uintptr_t)region->map + offset, region->map_size - offset);
+		return put_zeros((uintptr_t)region->map + offset, region->map_size - offset) ||
+		       mend_page((uintptr_t)fault);
 	}
 	return false;
 }

@@ -2,10 +2,13 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <numaif.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <rte_vhost.h>
 
@@ -56,6 +59,28 @@ has(const struct dt_guest *guest, unsigned int bit)
 	return (guest->features & (1ULL << bit)) != 0;
 }
 
+/*
+ * The peer chose the descriptor. A write to anything but an eventfd could block, kill or do harm; to an eventfd that is
+ * full it must not block either.
+ * @return it, -1: the guest is not interrupted
+ */
+static int
+checked_callfd(struct dt_guest *guest, int fd)
+{
+	char link[32], target[32];
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, target, sizeof(target) - 1);
+	target[n > 0 ? n : 0] = '\0';
+	if (strcmp(target, "anon_inode:[eventfd]") == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+		return fd;
+	GUEST_SAY(guest, ERR, "the descriptor for interrupts is no eventfd: the guest gets none");
+	return -1;
+}
+
 static void
 start_ring(struct dt_guest *guest, enum dt_ring ring)
 {
@@ -72,7 +97,7 @@ start_ring(struct dt_guest *guest, enum dt_ring ring)
 	vq.used = vring.used;
 	vq.size = vring.size;
 	vq.last_avail = guest->ring[ring].base; /* the library's own goes back to used->idx now and then */
-	vq.callfd = vring.callfd;
+	vq.callfd = checked_callfd(guest, vring.callfd);
 	vq.mem = guest->mem;
 	vq.features = guest->features;
 	vq.event_idx = has(guest, VIRTIO_RING_F_EVENT_IDX);
@@ -151,6 +176,16 @@ note_node(struct dt_guest *guest)
 			node, dt_worker_lcore(guest->worker), dt_worker_node(guest->worker));
 }
 
+/* A file's block size is its page size where that is a huge one. */
+static uint64_t
+page_size_of(int fd)
+{
+	struct stat st;
+	uint64_t size = fstat(fd, &st) == 0 && st.st_blksize > 0 ? (uint64_t)st.st_blksize : 0;
+
+	return size > 4096 && (size & (size - 1)) == 0 ? size : 4096;
+}
+
 void
 dt_guest_take_memory(struct dt_guest *guest)
 {
@@ -166,7 +201,6 @@ dt_guest_take_memory(struct dt_guest *guest)
 	n = RTE_MIN(table->nregions, (uint32_t)DT_GMEM_REGIONS_MAX);
 	for (unsigned int i = 0; i < n; i++) {
 		const struct rte_vhost_mem_region *from = &table->regions[i];
-		struct stat st;
 
 		regions[i] = (struct dt_gmem_region){
 			.gpa = from->guest_phys_addr,
@@ -174,7 +208,7 @@ dt_guest_take_memory(struct dt_guest *guest)
 			.hva = (uint8_t *)(uintptr_t)from->host_user_addr,
 			.map = from->mmap_addr,
 			.map_size = from->mmap_size,
-			.page_size = fstat(from->fd, &st) == 0 && st.st_blksize > 0 ? (uint64_t)st.st_blksize : 4096,
+			.page_size = page_size_of(from->fd),
 		};
 	}
 	free(table);

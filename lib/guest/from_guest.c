@@ -24,6 +24,7 @@ struct tally {
 	struct rte_mbuf *good[DT_BURST];
 	unsigned int n_good;
 	unsigned int n_packets; /* good or dropped */
+	unsigned int n_steps; /* descriptors of chains that were walked */
 	uint64_t bytes;
 };
 
@@ -160,6 +161,7 @@ take_chain(struct dt_pair *pair, struct tally *tally, uint16_t head)
 	pieces->n = 0;
 	pieces->len = 0;
 	pieces->n_desc = 0;
+	pieces->n_steps = 0;
 	cause = dt_vq_gather(vq, head, false, pieces);
 	if (cause != DT_CAUSE_MAX) {
 		settle_unmade(pair, tally, 0, cause);
@@ -203,23 +205,30 @@ take_simple(struct dt_pair *pair, struct tally *tally, const struct slot *slot)
 	settle(pair, tally, m, dt_vnet_check(&hdr, frame_len, vq->features));
 }
 
-/* Third pass. */
-static void
+/* Walks that one visit may take, so that a guest of nothing but long chains costs others no more than a burst does. */
+#define VISIT_STEPS 2048
+
+/* Third pass. @return slots done, fewer than @p n if that would take too long */
+static unsigned int
 take_slots(struct dt_pair *pair, struct tally *tally, const struct slot *slots, unsigned int n)
 {
 	struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
 
-	for (unsigned int i = 0; i < n; i++) {
+	unsigned int i;
+
+	for (i = 0; i < n && likely(tally->n_steps < VISIT_STEPS); i++) {
 		if (likely(slots[i].src != NULL)) {
 			take_simple(pair, tally, &slots[i]);
 		} else if (slots[i].head < vq->size) {
 			take_chain(pair, tally, slots[i].head);
+			tally->n_steps += pair->pieces.n_steps;
 		} else {
 			settle_unmade(pair, tally, 0, DT_CAUSE_HEAD_BAD_INDEX);
 			continue; /* there is nothing to give back */
 		}
 		dt_vq_use(vq, slots[i].head, 0);
 	}
+	return i;
 }
 
 unsigned int
@@ -241,7 +250,7 @@ dt_pair_from_guest(struct dt_pair *pair)
 		return 0;
 	used = read_heads(vq, slots, n);
 	read_descs(vq, slots, used);
-	take_slots(pair, &tally, slots, used);
+	used = take_slots(pair, &tally, slots, used);
 	if (unlikely(tally.mbufs < fresh + n)) /* never-used mbufs: they carried nothing */
 		rte_mempool_put_bulk(pair->pool, (void **)tally.mbufs, (unsigned int)(fresh + n - tally.mbufs));
 	dt_vq_publish(vq, used);

@@ -14,6 +14,7 @@
 #include <rte_vhost.h>
 
 #include "gmem.h"
+#include "message.h"
 #include "pool.h"
 #include "socket.h"
 
@@ -83,7 +84,8 @@ new_connection(int vid)
 	if (guest->vid >= 0) {
 		GUEST_SAY(guest, ERR, "a second front end connected to %s: refused, the first is still there", path);
 	} else if (!guest->stopping && dt_guest_hook(guest, vid) == 0) {
-		if (dt_socket_bound_waits(path) != 0)
+		guest->fd = dt_socket_bound_waits(path);
+		if (guest->fd < 0)
 			GUEST_SAY(guest, WARNING, "cannot bound how long its front end may hold up the control plane");
 		guest->vid = vid;
 		guest->connections++;
@@ -114,6 +116,7 @@ destroy_connection(int vid)
 	dt_guest_drop_memory(guest);
 	__atomic_store_n(&by_vid[vid], NULL, __ATOMIC_RELEASE);
 	guest->vid = -1;
+	guest->fd = -1;
 	guest->features = 0;
 	if (guest->gone != NULL)
 		dt_worker_call(guest->worker, guest->gone, guest->gone_arg);
@@ -149,7 +152,7 @@ vring_state_changed(int vid, uint16_t ring, int enable)
 	guest->ring[ring].ready = enable != 0;
 	if (enable) {
 		dt_guest_resume(guest);
-	} else if (guest->request == DT_REQUEST_SET_VRING_ENABLE) {
+	} else if (guest->request == DT_SET_VRING_ENABLE) {
 		/* Elsewhere the hook has paused or stopped it, as befits the message. */
 		dt_guest_stop_ring(guest, (enum dt_ring)ring, DT_STOP_CLOSE, DT_CAUSE_GUEST_QUEUE_STOPPED);
 	}
@@ -204,6 +207,7 @@ dt_guest_new(const struct dt_conf_guest *conf, unsigned int port, struct dt_sink
 	guest->conf = conf;
 	guest->place = place;
 	guest->vid = -1;
+	guest->fd = -1;
 	guest->memory_node = -1;
 	pthread_mutex_init(&guest->lock, NULL);
 	guest->worker = place.choose(place.self, NULL, -1);
@@ -270,8 +274,10 @@ dt_guest_stop(struct dt_guest *guest)
 	if (guest->registered)
 		rte_vhost_driver_unregister(guest->conf->socket);
 	guest->registered = false;
+	/* The number may be another guest's connection by now. */
 	if (vid >= 0)
-		__atomic_store_n(&by_vid[vid], NULL, __ATOMIC_RELEASE);
+		__atomic_compare_exchange_n(
+			&by_vid[vid], &(struct dt_guest *){ guest }, NULL, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 	dt_guest_drop_memory(guest);
 	guest->vid = -1;
 }

@@ -17,7 +17,13 @@
 
 struct dt_gmem;
 
-#define DT_REQUEST_SET_VRING_ENABLE 18 /* of the vhost-user protocol */
+/* A ring as control sees it. */
+struct dt_guest_ring {
+	uint16_t base; /* of the available ring: where it stopped, or SET_VRING_BASE says */
+	bool ready; /* the library says it is complete and enabled */
+	bool on; /* the worker has it */
+	bool told; /* that it broke */
+};
 
 struct dt_guest {
 	/* set when made */
@@ -32,6 +38,7 @@ struct dt_guest {
 	bool registered; /* librte_vhost knows the socket */
 	bool stopping; /* dptap lets go; nothing starts any more */
 	int vid; /* connection, -1: none */
+	int fd; /* of that connection, the library's; -1: unknown */
 	uint32_t connections;
 	uint64_t features;
 	struct dt_gmem *mem; /* NULL: none, or it is being changed */
@@ -41,12 +48,7 @@ struct dt_guest {
 	uint32_t new_base_ring; /* of SET_VRING_BASE, until it has succeeded */
 	uint16_t new_base;
 	bool vanished; /* memory went while the library looked at it */
-	struct {
-		uint16_t base; /* of the available ring: where it stopped, or SET_VRING_BASE says */
-		bool ready; /* the library says it is complete and enabled */
-		bool on; /* the worker has it */
-		bool told; /* that it broke */
-	} ring[DT_RINGS];
+	struct dt_guest_ring ring[DT_RINGS];
 	uint64_t say_until; /* TSC end of the period in which so many lines were said: */
 	unsigned int n_news;
 	unsigned int n_faults;

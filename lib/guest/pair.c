@@ -65,6 +65,7 @@ start(void *arg)
 	pair->vq[order->ring] = *order->vq;
 	__atomic_store_n(&pair->on[order->ring], true, __ATOMIC_RELAXED);
 	if (order->ring == DT_RING_TO_GUEST) {
+		pair->too_few = 0;
 		dt_lane_blame(&pair->lane, DT_CAUSE_LANE_WORKER_BUSY);
 		dt_lane_open(&pair->lane);
 	}

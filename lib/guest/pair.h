@@ -25,6 +25,7 @@ struct dt_pair {
 	struct rte_mempool *pool; /* of the worker's node */
 	bool on[DT_RINGS];
 	struct dt_vq vq[DT_RINGS];
+	unsigned int too_few; /* chains that were not enough for the packet that waits first; 0: unknown */
 	struct dt_vq_pieces pieces; /* scratch for chains that are not simple */
 };
 

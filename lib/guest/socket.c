@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <libgen.h>
+#include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -96,7 +98,7 @@ dt_socket_prepare(const char *guest, const char *path, char error[static DT_ERRO
 /* A front end sends a message in one piece and reads each answer; a tenth of a second is for a very busy host. */
 #define PEER_WAIT_US 100000
 
-/* Whether a descriptor is a connection on that path: accepted there (our end has the path) or made to it (the peer's). */
+/* Whether a descriptor is a connection on that path: accepted there (our end has it) or made to it (the peer's). */
 static bool
 is_connection(int fd, const char *path)
 {
@@ -127,9 +129,20 @@ dt_socket_bound_waits(const char *path)
 		if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) != 0 ||
 			setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) != 0)
 			result = -errno;
-		else if (result == -ENOENT)
-			result = 0;
+		else
+			result = fd;
 	}
 	closedir(folder);
 	return result;
+}
+
+/* Bytes of answers that a front end may leave unread: a hundred or so. */
+#define UNREAD_MAX 32768
+
+bool
+dt_socket_stalled(int fd)
+{
+	int unread;
+
+	return fd >= 0 && ioctl(fd, SIOCOUTQ, &unread) == 0 && unread > UNREAD_MAX;
 }

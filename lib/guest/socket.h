@@ -3,6 +3,8 @@
 #ifndef DT_GUEST_SOCKET_H
 #define DT_GUEST_SOCKET_H
 
+#include <stdbool.h>
+
 #include "conf.h"
 
 /**
@@ -14,11 +16,14 @@
 int dt_socket_prepare(const char *guest, const char *path, char error[static DT_ERROR_SIZE]);
 
 /**
- * Bound how long a connection's peer can make us wait in mid-message. librte_vhost reads and answers with blocking calls,
- * on one thread for all guests, and keeps the descriptor to itself: it is found by its path.
+ * Bound how long a connection's peer can make us wait in mid-message. librte_vhost reads and answers with blocking
+ * calls, on one thread for all guests, and keeps the descriptor to itself: it is found by its path.
  *
- * @return 0; -ENOENT: there is no such connection; -errno
+ * @return the descriptor; -ENOENT: there is no such connection; -errno
  */
 int dt_socket_bound_waits(const char *path);
+
+/** Whether the peer of a connection has stopped reading: much of what we sent is still there. */
+bool dt_socket_stalled(int fd);
 
 #endif

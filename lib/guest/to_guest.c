@@ -133,6 +133,18 @@ enum outcome {
 	BAD, /* the last chain is malformed */
 };
 
+/* A ring that is posted in full can hold no more. */
+static enum outcome
+not_enough(struct dt_pair *pair, unsigned int n_chains)
+{
+	const struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
+
+	if (pair->pieces.n_desc >= vq->size || n_chains >= vq->size)
+		return TOO_BIG;
+	pair->too_few = n_chains;
+	return LATER;
+}
+
 static enum outcome
 collect(struct dt_pair *pair, uint64_t want, struct chains *chains, enum dt_cause *ret_cause)
 {
@@ -142,7 +154,12 @@ collect(struct dt_pair *pair, uint64_t want, struct chains *chains, enum dt_caus
 	pieces->n = 0;
 	pieces->len = 0;
 	pieces->n_desc = 0;
+	pieces->n_steps = 0;
 	chains->n = 0;
+	/* As long as the guest posts nothing more, the answer is the same. */
+	if (pair->too_few > 0 && dt_vq_available(vq, pair->too_few + 1) == pair->too_few)
+		return LATER;
+	pair->too_few = 0;
 	while (pieces->len < want) {
 		uint64_t before = pieces->len;
 		enum dt_cause cause;
@@ -150,9 +167,8 @@ collect(struct dt_pair *pair, uint64_t want, struct chains *chains, enum dt_caus
 
 		if (chains->n > 0 && (!vq->mergeable || chains->n == DT_VQ_PIECES_MAX))
 			return TOO_BIG;
-		if (chains->n >=
-			dt_vq_available(vq, chains->n + 1)) /* a ring that is posted in full can hold no more */
-			return pieces->n_desc >= vq->size || chains->n >= vq->size ? TOO_BIG : LATER;
+		if (chains->n >= dt_vq_available(vq, chains->n + 1))
+			return not_enough(pair, chains->n);
 		head = dt_vq_head(vq, chains->n);
 		chains->head[chains->n] = head;
 		chains->len[chains->n++] = 0;

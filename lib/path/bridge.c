@@ -27,23 +27,51 @@ put(const struct dt_ingress *in, const struct dt_member *to, struct rte_mbuf **p
 		dt_lane_put(dt_guest_lane(to->guest), in->at, pkts, n);
 }
 
-/* A source that is not the last one seen: rare, but for a guest that is a bridge itself, or hostile. */
+/* Keep only what is still this ingress's own, and not @p source. */
+static void
+prune(struct dt_ingress *in, uint64_t source)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < in->n_learnt; i++)
+		if (in->learnt[i] != source && dt_fdb_is_learnt_of(in->bridge->fdb, in->learnt[i], in->self))
+			in->learnt[kept++] = in->learnt[i];
+	in->n_learnt = kept;
+}
+
 static void
 learn(struct dt_ingress *in, uint64_t source)
 {
-	uint64_t now = rte_get_timer_cycles();
+	if (dt_fdb_is_learnt_of(in->bridge->fdb, source, in->self))
+		return;
+	prune(in, source);
+	if (in->n_learnt < DT_LEARN_MAX && dt_fdb_learn(in->bridge->fdb, source, in->self) == 1)
+		in->learnt[in->n_learnt++] = source;
+}
+
+/* A source that is not the last one looked at: rare, but for a router's own bridges, or somebody hostile. */
+static void
+look_at_source(struct dt_ingress *in, uint64_t source)
+{
+	uint64_t now;
 
 	in->last_source = source;
+	__atomic_store_n(&in->look_again, false, __ATOMIC_RELAXED);
 	if ((source & 1) != 0 || source == 0) /* a group's address, or none */
 		return;
+	if (in->bridge->members[in->self].uplink != NULL) {
+		/* Who is seen outside is not here: a guest has moved away, or took an address that was not its own. */
+		if (dt_fdb_find(in->bridge->fdb, source) >= 0)
+			dt_fdb_forget(in->bridge->fdb, source);
+		return;
+	}
+	now = rte_get_timer_cycles();
 	if (now >= in->learn_until) {
 		in->learn_until = now + rte_get_timer_hz() / 1000 * LEARN_PERIOD_MS;
 		in->n_tries = 0;
 	}
-	if (in->n_tries++ >= LEARN_TRIES || in->n_learnt >= DT_LEARN_MAX)
-		return;
-	if (dt_fdb_learn(in->bridge->fdb, source, in->self) == 1)
-		in->learnt[in->n_learnt++] = source;
+	if (in->n_tries++ < LEARN_TRIES)
+		learn(in, source);
 }
 
 void
@@ -51,8 +79,9 @@ dt_bridge_forget(void *ingress)
 {
 	struct dt_ingress *in = ingress;
 
+	prune(in, 0);
 	for (unsigned int i = 0; i < in->n_learnt; i++)
-		dt_fdb_forget(in->bridge->fdb, in->learnt[i], in->self);
+		dt_fdb_forget(in->bridge->fdb, in->learnt[i]);
 	in->n_learnt = 0;
 	in->last_source = 0;
 }
@@ -120,7 +149,7 @@ void
 dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 {
 	struct dt_ingress *in = ingress;
-	bool from_guest = in->bridge->members[in->self].guest != NULL;
+	bool teaches = in->teaches;
 	const struct dt_member *to = NULL; /* of the run of packets that ends before i */
 	enum dt_cause cause = DT_CAUSE_MAX;
 	uint64_t last = UINT64_MAX; /* destination that `to` was found for; no MAC is that */
@@ -131,8 +160,8 @@ dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 		uint64_t destination = dt_mac_key(&eth->dst_addr);
 		uint64_t source = dt_mac_key(&eth->src_addr);
 
-		if (unlikely(from_guest && source != in->last_source))
-			learn(in, source);
+		if (unlikely(teaches && (source != in->last_source || in->look_again)))
+			look_at_source(in, source);
 		if (likely(destination == last))
 			continue;
 		/* The run for the previous destination is complete. */

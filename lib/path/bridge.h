@@ -36,6 +36,11 @@ struct dt_ingress {
 	unsigned int at; /* its inward account */
 	unsigned int lane; /* which of an uplink's lanes these packets take: one, so that a flow keeps its order */
 
+	bool teaches; /* a guest whose MAC is not configured: what it sends is learnt */
+
+	/* control sets, the worker clears: look at the next source even if it is the last one again */
+	bool look_again;
+
 	/* the worker's */
 	uint64_t last_source; /* MAC that was dealt with last */
 	unsigned int n_learnt;
@@ -46,6 +51,13 @@ struct dt_ingress {
 
 /** A sink: forward by destination MAC, clone broadcast and multicast, learn sources. */
 void dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n);
+
+/** Have an ingress look at sources again, in case another has taken one over. Control, now and then. */
+static inline void
+dt_bridge_look_again(struct dt_ingress *in)
+{
+	__atomic_store_n(&in->look_again, true, __ATOMIC_RELAXED);
+}
 
 /** Forget what was learnt from an ingress. On its worker. */
 void dt_bridge_forget(void *ingress);

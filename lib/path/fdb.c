@@ -90,11 +90,19 @@ dt_fdb_learn(struct dt_fdb *fdb, uint64_t key, unsigned int member)
 	return err == 0 ? 1 : err;
 }
 
-void
-dt_fdb_forget(struct dt_fdb *fdb, uint64_t key, unsigned int member)
+bool
+dt_fdb_is_learnt_of(const struct dt_fdb *fdb, uint64_t key, unsigned int member)
 {
 	void *value;
 
-	if (rte_hash_lookup_data(fdb->hash, &key, &value) >= 0 && (uintptr_t)value == member)
+	return rte_hash_lookup_data(fdb->hash, &key, &value) >= 0 && (uintptr_t)value == member;
+}
+
+void
+dt_fdb_forget(struct dt_fdb *fdb, uint64_t key)
+{
+	void *value;
+
+	if (rte_hash_lookup_data(fdb->hash, &key, &value) >= 0 && ((uintptr_t)value & FIXED) == 0)
 		rte_hash_del_key(fdb->hash, &key);
 }

@@ -41,7 +41,10 @@ int dt_fdb_find(const struct dt_fdb *fdb, uint64_t key);
  */
 int dt_fdb_learn(struct dt_fdb *fdb, uint64_t key, unsigned int member);
 
-/** Forget @p key if it was learnt of that member and is still its own. Any EAL lcore, no other thread. */
-void dt_fdb_forget(struct dt_fdb *fdb, uint64_t key, unsigned int member);
+/** Whether @p key was learnt of that member and is still its own. Workers. */
+bool dt_fdb_is_learnt_of(const struct dt_fdb *fdb, uint64_t key, unsigned int member);
+
+/** Forget @p key if it was learnt, of whomever. Any EAL lcore, no other thread. */
+void dt_fdb_forget(struct dt_fdb *fdb, uint64_t key);
 
 #endif

@@ -110,7 +110,7 @@ sink_into(struct dt_ingress *ingress)
 
 /* Each queue pair has its place in the uplink's lanes, so that guests spread over them and flows keep their order. */
 static int
-ingress_new(struct dt_path *path, unsigned int port, struct dt_bridge *bridge, unsigned int n_pairs)
+ingress_new(struct dt_path *path, unsigned int port, struct dt_bridge *bridge, unsigned int n_pairs, bool teaches)
 {
 	unsigned int lanes = bridge->n_members > 0 && bridge->members[0].uplink != NULL
 				     ? dt_uplink_conf(bridge->members[0].uplink)->n_queues
@@ -126,6 +126,7 @@ ingress_new(struct dt_path *path, unsigned int port, struct dt_bridge *bridge, u
 			.self = bridge->n_members,
 			.at = DT_AT_IN(port),
 			.lane = (bridge->n_members + i) % lanes,
+			.teaches = teaches,
 		};
 	path->ingress[port] = ingress;
 	return 0;
@@ -140,7 +141,7 @@ uplink_add(struct dt_path *path, unsigned int i, char error[static DT_ERROR_SIZE
 	struct dt_sink sinks[RTE_MAX_QUEUES_PER_PORT];
 	struct dt_worker *workers[RTE_MAX_QUEUES_PER_PORT];
 	struct dt_bridge *bridge = &path->bridges[i];
-	int err = ingress_new(path, i, bridge, conf->n_queues);
+	int err = ingress_new(path, i, bridge, conf->n_queues, true);
 
 	if (err != 0)
 		return err;
@@ -159,7 +160,7 @@ guest_add(struct dt_path *path, unsigned int i)
 	struct dt_guest_place place = { .choose = choose_worker, .self = path };
 	struct dt_bridge *bridge = bridge_of(path, conf);
 	unsigned int port = path->conf->n_uplinks + i;
-	int err = ingress_new(path, port, bridge, 1);
+	int err = ingress_new(path, port, bridge, 1, !conf->has_mac);
 
 	if (err != 0)
 		return err;
@@ -332,8 +333,10 @@ dt_path_tick(struct dt_path *path)
 {
 	for (unsigned int i = 0; i < path->conf->n_uplinks; i++)
 		dt_uplink_tick(path->uplinks[i]);
-	for (unsigned int i = 0; i < path->conf->n_guests; i++)
+	for (unsigned int i = 0; i < path->conf->n_guests; i++) {
 		dt_guest_tick(path->guests[i]);
+		dt_bridge_look_again(path->ingress[path->conf->n_uplinks + i]);
+	}
 }
 
 unsigned int

@@ -63,6 +63,7 @@ add_books(struct rte_tel_data *data, unsigned int lcore)
 void
 dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_data *data)
 {
+	unsigned int n = 0;
 	size_t used = 0;
 
 	rte_tel_data_start_dict(data);
@@ -77,7 +78,7 @@ dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_da
 		one = rte_tel_data_alloc();
 		queues = queues_of(path, lcore, &used);
 		used += LCORE_JSON;
-		if (one == NULL || queues == NULL || used > DT_TELE_ROOM) {
+		if (one == NULL || queues == NULL || (used > DT_TELE_ROOM && n > 0)) {
 			rte_tel_data_free(one);
 			rte_tel_data_free(queues);
 			rte_tel_data_add_dict_uint(data, "next", lcore);
@@ -92,5 +93,6 @@ dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_da
 		rte_tel_data_add_dict_container(one, "queues", queues, 0);
 		add_books(one, lcore);
 		dt_tele_add_numbered(data, lcore, one);
+		n++;
 	}
 }

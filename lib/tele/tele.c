@@ -27,6 +27,10 @@ dt_tele_error(struct rte_tel_data *data, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	/* What a client sent may be anything; the library's JSON takes plain characters only. */
+	for (char *c = text; *c != '\0'; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
 	rte_tel_data_start_dict(data);
 	rte_tel_data_add_dict_string(data, "error", text);
 }

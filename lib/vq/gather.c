@@ -52,7 +52,7 @@ add_buffer(const struct dt_gmem *mem, const struct dt_vq_desc *d, struct dt_vq_p
 
 		if (hva == NULL)
 			return DT_CAUSE_ADDR_OUTSIDE_MEMORY;
-		if (pieces->n == DT_VQ_PIECES_MAX)
+		if (pieces->n == DT_VQ_PIECES_MAX) /* a buffer may be cut in several */
 			return DT_CAUSE_CHAIN_TOO_LONG;
 		pieces->piece[pieces->n++] = (struct dt_vq_piece){ .hva = hva, .len = (uint32_t)n };
 		pieces->len += n;
@@ -73,6 +73,8 @@ walk_chain(struct walk *walk, uint16_t i, bool writable, struct dt_vq_pieces *pi
 
 		if (walk->steps++ == walk->size)
 			return DT_CAUSE_CHAIN_LOOP;
+		if (pieces->n_steps++ == DT_VQ_PIECES_MAX)
+			return DT_CAUSE_CHAIN_TOO_LONG;
 		if (!read_desc(walk, i, &d))
 			return DT_CAUSE_ADDR_OUTSIDE_MEMORY;
 		pieces->n_desc += walk->indirect ? 0 : 1;

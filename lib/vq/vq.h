@@ -24,7 +24,7 @@
 
 #include "gmem.h"
 
-/* The most pieces that one packet's buffers may consist of, as the kernel's UIO_MAXIOV. */
+/* The most descriptors that one packet's buffers may consist of, empty ones included, as the kernel's UIO_MAXIOV. */
 #define DT_VQ_PIECES_MAX 1024
 
 /* So many unusable heads in a row, and the ring itself makes no sense. */
@@ -82,6 +82,7 @@ struct dt_vq_piece {
 /** The pieces of one chain, or of several that hold one packet. */
 struct dt_vq_pieces {
 	uint32_t n;
+	uint32_t n_steps; /* descriptors walked, empty ones included */
 	uint32_t n_desc; /* of the ring's own that this took */
 	uint64_t len; /* bytes in all */
 	struct dt_vq_piece piece[DT_VQ_PIECES_MAX];

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A worker polls what it was given, and runs mail between two polls; nothing runs beside it. */
+#include "testing.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include <rte_common.h>
+#include <rte_lcore.h>
+
+#include "eal.h"
+#include "worker.h"
+#include "worker/internal.h"
+
+static struct dt_worker *worker;
+
+/* Something to poll that notes how it goes; plain fields, because the worker alone writes them. */
+struct polled {
+	unsigned int rounds;
+	unsigned int lcore;
+	unsigned int moved; /* what it says */
+};
+
+static unsigned int
+poll_it(void *arg)
+{
+	struct polled *polled = arg;
+
+	polled->rounds++;
+	polled->lcore = rte_lcore_id();
+	return polled->moved;
+}
+
+static int
+init(void **state)
+{
+	assert_int_equal(dt_workers_init(), 0);
+	worker = dt_worker_at(0);
+	return 0;
+}
+
+static int
+init_and_start(void **state)
+{
+	init(state);
+	assert_int_equal(dt_workers_start(), 0);
+	return 0;
+}
+
+static int
+stop_and_fini(void **state)
+{
+	dt_workers_stop();
+	dt_workers_fini();
+	return 0;
+}
+
+static void
+every_lcore_but_the_main_one_is_a_worker(void **state)
+{
+	assert_int_equal(dt_workers_count(), 1);
+	assert_int_equal(dt_worker_lcore(worker), DT_TEST_WORKER_LCORE);
+	assert_int_equal(dt_worker_node(worker), (int)rte_lcore_to_socket_id(DT_TEST_WORKER_LCORE));
+	assert_non_null(dt_workers_qsbr());
+}
+
+struct visit {
+	unsigned int lcore;
+	pthread_t thread;
+	unsigned int n;
+};
+
+static void
+visit(void *arg)
+{
+	struct visit *v = arg;
+
+	v->lcore = rte_lcore_id();
+	v->thread = pthread_self();
+	v->n++;
+}
+
+static void
+mail_runs_on_the_worker_before_the_call_returns(void **state)
+{
+	struct visit v = { .lcore = LCORE_ID_ANY };
+
+	dt_worker_call(worker, visit, &v);
+
+	assert_int_equal(v.lcore, DT_TEST_WORKER_LCORE);
+	assert_int_equal(v.n, 1);
+	assert_false(pthread_equal(v.thread, pthread_self()));
+}
+
+static void
+what_is_added_is_polled_on_the_worker(void **state)
+{
+	struct polled polled = { 0 };
+
+	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+	dt_workers_pass();
+	dt_worker_remove(worker, poll_it, &polled);
+
+	assert_true(polled.rounds >= 1);
+	assert_int_equal(polled.lcore, DT_TEST_WORKER_LCORE);
+}
+
+static void
+what_is_removed_is_never_touched_again(void **state)
+{
+	struct polled gone = { 0 }, stays = { 0 };
+	unsigned int rounds;
+
+	assert_int_equal(dt_worker_add(worker, poll_it, &gone), 0);
+	assert_int_equal(dt_worker_add(worker, poll_it, &stays), 0);
+	dt_workers_pass();
+
+	dt_worker_remove(worker, poll_it, &gone);
+	rounds = gone.rounds;
+	dt_workers_pass();
+	dt_workers_pass();
+
+	assert_int_equal(gone.rounds, rounds);
+	dt_worker_remove(worker, poll_it, &stays);
+	assert_true(stays.rounds > rounds);
+}
+
+static void
+removing_what_is_not_polled_changes_nothing(void **state)
+{
+	struct polled here = { 0 }, stranger = { 0 };
+
+	assert_int_equal(dt_worker_add(worker, poll_it, &here), 0);
+	dt_worker_remove(worker, poll_it, &stranger);
+	dt_workers_pass();
+	dt_worker_remove(worker, poll_it, &here);
+
+	assert_true(here.rounds >= 1);
+	assert_int_equal(stranger.rounds, 0);
+}
+
+static void
+a_pass_lasts_a_whole_round(void **state)
+{
+	struct polled polled = { 0 };
+
+	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+	for (unsigned int i = 0; i < 100; i++) {
+		unsigned int before = __atomic_load_n(&polled.rounds, __ATOMIC_RELAXED);
+
+		dt_workers_pass();
+		assert_true(__atomic_load_n(&polled.rounds, __ATOMIC_RELAXED) > before);
+	}
+	dt_worker_remove(worker, poll_it, &polled);
+}
+
+static void
+a_full_worker_takes_no_more(void **state)
+{
+	struct polled polled = { 0 };
+
+	for (unsigned int i = 0; i < POLLS_MAX; i++)
+		assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+	assert_int_equal(dt_worker_add(worker, poll_it, &polled), -ENOSPC);
+	dt_worker_remove(worker, poll_it, &polled);
+	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+}
+
+static void
+rounds_that_move_packets_are_busy_and_others_idle(void **state)
+{
+	struct polled polled = { .moved = 0 };
+	uint64_t busy[3], idle[3];
+
+	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+	dt_workers_pass();
+	dt_worker_cycles(worker, &busy[0], &idle[0]);
+	dt_workers_pass();
+	dt_worker_cycles(worker, &busy[1], &idle[1]);
+	dt_worker_remove(worker, poll_it, &polled);
+	polled.moved = 1;
+	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+	dt_workers_pass();
+	dt_worker_cycles(worker, &busy[2], &idle[2]);
+	dt_worker_remove(worker, poll_it, &polled);
+
+	assert_int_equal(busy[0], 0);
+	assert_int_equal(busy[1], 0);
+	assert_true(idle[1] > idle[0]);
+	assert_true(busy[2] > 0);
+}
+
+#define SENDERS 8
+#define LETTERS 500
+
+static struct visit shared; /* the worker alone writes: no two letters run at once, or the sum is wrong */
+
+static void *
+send_letters(void *arg)
+{
+	for (unsigned int i = 0; i < LETTERS; i++)
+		dt_worker_call(worker, visit, &shared);
+	return NULL;
+}
+
+static void
+start_senders(pthread_t threads[SENDERS])
+{
+	shared = (struct visit){ 0 };
+	for (unsigned int i = 0; i < SENDERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, send_letters, NULL), 0);
+}
+
+static void
+join_senders(const pthread_t threads[SENDERS])
+{
+	for (unsigned int i = 0; i < SENDERS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+}
+
+static void
+letters_of_many_senders_run_once_each_and_one_by_one(void **state)
+{
+	pthread_t threads[SENDERS];
+
+	start_senders(threads);
+	join_senders(threads);
+
+	assert_int_equal(shared.n, SENDERS * LETTERS);
+	assert_int_equal(shared.lcore, DT_TEST_WORKER_LCORE);
+}
+
+static void
+no_letter_is_lost_when_the_worker_stops_meanwhile(void **state)
+{
+	pthread_t threads[SENDERS];
+
+	start_senders(threads);
+	dt_workers_stop();
+	join_senders(threads);
+
+	assert_int_equal(shared.n, SENDERS * LETTERS);
+}
+
+static void
+mail_for_a_worker_that_does_not_run_runs_in_the_sender(void **state)
+{
+	struct visit v = { 0 };
+
+	dt_worker_call(worker, visit, &v);
+
+	assert_int_equal(v.n, 1);
+	assert_true(pthread_equal(v.thread, pthread_self()));
+}
+
+static void
+mail_after_the_stop_runs_in_the_sender(void **state)
+{
+	struct visit v = { 0 };
+
+	dt_workers_stop();
+	dt_worker_call(worker, visit, &v);
+
+	assert_int_equal(v.n, 1);
+	assert_true(pthread_equal(v.thread, pthread_self()));
+}
+
+static void
+stopped_workers_are_not_waited_for(void **state)
+{
+	dt_workers_stop();
+	dt_workers_stop();
+	dt_workers_pass();
+
+	assert_false(worker->alive);
+}
+
+static void
+workers_run_again_after_a_stop(void **state)
+{
+	struct visit v = { 0 };
+
+	dt_workers_stop();
+	assert_int_equal(dt_workers_start(), 0);
+	dt_worker_call(worker, visit, &v);
+
+	assert_int_equal(v.lcore, DT_TEST_WORKER_LCORE);
+}
+
+int
+main(void)
+{
+#define RUNNING(test) cmocka_unit_test_setup_teardown(test, init_and_start, stop_and_fini)
+#define STOPPED(test) cmocka_unit_test_setup_teardown(test, init, stop_and_fini)
+	const struct CMUnitTest tests[] = {
+		STOPPED(every_lcore_but_the_main_one_is_a_worker),
+		RUNNING(mail_runs_on_the_worker_before_the_call_returns),
+		RUNNING(what_is_added_is_polled_on_the_worker),
+		RUNNING(what_is_removed_is_never_touched_again),
+		RUNNING(removing_what_is_not_polled_changes_nothing),
+		RUNNING(a_pass_lasts_a_whole_round),
+		STOPPED(a_full_worker_takes_no_more),
+		RUNNING(rounds_that_move_packets_are_busy_and_others_idle),
+		RUNNING(letters_of_many_senders_run_once_each_and_one_by_one),
+		RUNNING(no_letter_is_lost_when_the_worker_stops_meanwhile),
+		STOPPED(mail_for_a_worker_that_does_not_run_runs_in_the_sender),
+		RUNNING(mail_after_the_stop_runs_in_the_sender),
+		RUNNING(stopped_workers_are_not_waited_for),
+		RUNNING(workers_run_again_after_a_stop),
+	};
+
+	dt_test_eal_start();
+	return dt_test_eal_stop(cmocka_run_group_tests(tests, NULL, NULL));
+}
