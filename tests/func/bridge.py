@@ -25,29 +25,19 @@ STRANGER = mac(0xABCDEF)
 """Somebody behind the uplink."""
 
 
-def with_nic(*names, learn=(), **more):
-    """A stage whose uplink is a Nic, its link up: stage.nic."""
-    directory = tempfile.mkdtemp(prefix="dptap-test-")
-    try:
-        with Nic(os.path.join(directory, "nic.sock")) as nic, bridge(*names, nic=nic, learn=learn, **more) as stage:
-            stage.nic = nic
-            nic.up()
-            stage.dptap.wait_state("net_vhost0", "up")
-            nic.keep_given()
-            yield stage
-            stage.dptap.stop()
-    finally:
-        for name in os.listdir(directory):
-            os.unlink(os.path.join(directory, name))
-        os.rmdir(directory)
-
-
 @scenario
 def four_guests_and_a_nic():
-    for stage in with_nic(*NAMES, learn=("vm2", "vm3")):
+    with tempfile.TemporaryDirectory(prefix="dptap-test-") as directory, \
+            Nic(os.path.join(directory, "nic.sock")) as nic, \
+            bridge(*NAMES, nic=nic, learn=("vm2", "vm3")) as stage:
+        stage.nic = nic
+        nic.up()
+        stage.dptap.wait_state("net_vhost0", "up")
+        nic.keep_given()
         for name in NAMES:
             stage.bring(name)
         yield stage
+        stage.dptap.stop()
 
 
 def through(stage, sender, dst, to, size=60, src=None, n=1):
@@ -299,29 +289,24 @@ def a_broadcast_of_several_mbufs_arrives_whole_everywhere(stage):
 
 @scenario
 def two_uplinks_with_a_guest_each():
-    directory = tempfile.mkdtemp(prefix="dptap-test-")
-    try:
-        with Nic(os.path.join(directory, "0"), 0) as left, Nic(os.path.join(directory, "1"), 1) as right, Dptap(
-                uplink("left", device="net_vhost0"), uplink("right", device="net_vhost1"),
-                guest("vm0", mac=text(mac_of("vm0"))), guest("vm1", mac=text(mac_of("vm1")), uplink="right"),
-                vdevs=[left.vdev, right.vdev]) as dptap:
-            stage = Stage(dptap)
-            stage.left, stage.right = left, right
-            for name, one in (("left", left), ("right", right)):
-                one.up()
-                dptap.wait_state(name, "up")
-                one.keep_given()
-            try:
-                for name in ("vm0", "vm1"):
-                    stage.bring(name)
-                yield stage
-                dptap.stop()
-            finally:
-                stage.close()
-    finally:
-        for name in os.listdir(directory):
-            os.unlink(os.path.join(directory, name))
-        os.rmdir(directory)
+    with tempfile.TemporaryDirectory(prefix="dptap-test-") as directory, \
+            Nic(os.path.join(directory, "0"), 0) as left, Nic(os.path.join(directory, "1"), 1) as right, \
+            Dptap(uplink("left", device="net_vhost0"), uplink("right", device="net_vhost1"),
+                  guest("vm0", mac=text(mac_of("vm0"))), guest("vm1", mac=text(mac_of("vm1")), uplink="right"),
+                  vdevs=[left.vdev, right.vdev]) as dptap:
+        stage = Stage(dptap)
+        stage.left, stage.right = left, right
+        for name, one in (("left", left), ("right", right)):
+            one.up()
+            dptap.wait_state(name, "up")
+            one.keep_given()
+        try:
+            for name in ("vm0", "vm1"):
+                stage.bring(name)
+            yield stage
+            dptap.stop()
+        finally:
+            stage.close()
 
 
 @two_uplinks_with_a_guest_each.test
@@ -348,27 +333,22 @@ def bridges_of_two_uplinks_do_not_mix(stage):
 @scenario
 def a_capture_file_in_place_of_a_nic():
     """Frames come from a file as soon as the port starts; those sent land in another."""
-    directory = tempfile.mkdtemp(prefix="dptap-test-")
-    try:
+    with tempfile.TemporaryDirectory(prefix="dptap-test-") as directory:
         incoming = [frame(mac_of("vm0"), STRANGER, 60, n) for n in range(4)]
         incoming += [frame(mac(0x999), STRANGER, 60, n) for n in range(3)]
         incoming += [frame(mac_of("vm0"), STRANGER, 60, n)[:13] for n in range(2)]
-        capture = Capture(directory, incoming)
+        capture = Capture(directory, [incoming])
         with bridge("vm0", "vm1", nic=capture) as stage:
-            stage.capture = capture
+            stage.capture, stage.sent = capture, 0
+            stage.bring("vm1")
             yield stage
             totals = stage.dptap.stop()
             equal(len(capture.frames()), stage.sent, "frames in the file that the uplink wrote")
             equal(totals["held"], 0, "packets held")
-    finally:
-        for name in os.listdir(directory):
-            os.unlink(os.path.join(directory, name))
-        os.rmdir(directory)
 
 
 @a_capture_file_in_place_of_a_nic.test
 def each_frame_of_an_uplink_is_counted_where_it_ended(stage):
-    stage.sent = 0
     wait_until(lambda: stage.dptap.port("net_pcap0")["port_rx"]["received"] == 9, "nine frames from the file")
     stage.dptap.settle()
 
@@ -386,12 +366,12 @@ def what_guests_send_leaves_by_the_uplink_byte_for_byte(stage):
     stage.dptap.settle()
 
     equal(stage.capture.frames(), sent, "frames in the file")
-    stage.sent = len(sent)
+    stage.sent += len(sent)
 
 
 @a_capture_file_in_place_of_a_nic.test
 def a_frame_above_the_uplinks_mtu_is_frame_exceeds_mtu(stage):
-    vm0 = stage["vm0"]
+    vm0 = stage.bring("vm0")
     with stage.dptap.expect_drops({("net_pcap0", "port_tx", "frame_exceeds_mtu"): 3}, ("vm0", "vm1", "net_pcap0")):
         vm0.send_many([frame(STRANGER, mac_of("vm0"), size) for size in (1515, 9014, MAX_FRAME)])
     # a tag or two are no part of what the MTU limits
@@ -401,6 +381,48 @@ def a_frame_above_the_uplinks_mtu_is_frame_exceeds_mtu(stage):
         stage.sent += 1
     stage.dptap.settle()
     equal([len(one) for one in stage.capture.frames()[-2:]], [1518, 1522], "lengths of tagged frames that left")
+
+
+@scenario
+def an_uplink_of_two_queues():
+    with tempfile.TemporaryDirectory(prefix="dptap-test-") as directory:
+        incoming = [[frame(mac(0x900 + queue), STRANGER, 60, n) for n in range(5 + queue)] for queue in range(2)]
+        capture = Capture(directory, incoming)
+        with bridge(*NAMES, nic=capture, n_workers=2, settings={capture.device: {"queues": 2}}) as stage:
+            stage.capture = capture
+            for name in NAMES:
+                stage.bring(name)
+            yield stage
+            stage.dptap.stop()
+
+
+@an_uplink_of_two_queues.test
+def every_queue_of_an_uplink_is_polled(stage):
+    with stage.dptap.expect_drops({}, NAMES):
+        wait_until(lambda: stage.dptap.port("net_pcap0")["port_rx"]["received"] == 11, "eleven frames from two files")
+    equal(stage.dptap.drops("net_pcap0"), {("port_rx", "OTHERHOST", "mac_not_here"): 11}, "drops")
+    polled = [queue for one in stage.dptap.lcores() for queue in one["queues"]]
+    equal(sorted(queue for queue in polled if queue.startswith("net")), ["net_pcap0:0", "net_pcap0:1"], "queues polled")
+
+
+@an_uplink_of_two_queues.test
+def what_one_guest_sends_keeps_its_order_whatever_the_queue(stage):
+    sent = {name: [frame(STRANGER, mac_of(name), 60, n) for n in range(300)] for name in NAMES}
+    for at in range(0, 300, 30):
+        for name in NAMES:
+            for one in sent[name][at : at + 30]:
+                stage[name].post(one)
+            stage[name].publish()
+        for name in NAMES:
+            stage[name].wait_sent()
+        stage.dptap.settle()
+
+    left = [stage.capture.frames(queue) for queue in range(2)]
+    equal(sum(len(one) for one in left), 1200, "frames that left by either queue")
+    for name in NAMES:
+        mine = [[one for one in queue if one[6:12] == mac_of(name)] for queue in left]
+        equal(sent[name] in mine, True, f"frames of {name} left by one queue, in order ({[len(m) for m in mine]})")
+    equal(all(left), True, "both queues were used")
 
 
 @scenario

@@ -325,7 +325,7 @@ def guests_that_read_nothing():
     """The pool is exactly as large as dptap needs it; every lane can be filled all the same."""
     names = [f"vm{i}" for i in range(4)]
     with bridge(*names, settings={name: {"queue_len": 1000} for name in names}, memory=768) as stage:
-        stage.bring("vm0", queue_size=1024)
+        stage.bring("vm0", queue_size=64)
         for name in names[1:]:
             stage.bring(name, buffers=None)
         yield stage

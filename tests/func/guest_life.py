@@ -152,6 +152,37 @@ def garbage_costs_the_connection_only(stage):
         at_rest(stage)
 
 
+def others_are_served(stage):
+    """While somebody is in the way on vm0's socket, another guest can go, come back, and talk."""
+    stage.bring("vm1")
+    others_talk(stage, 5)
+
+
+@three_guests.test
+def a_front_end_that_stops_in_mid_message_holds_up_nobody_else(stage):
+    """It says how long its message is, and then nothing; it does not go away either."""
+    for data in (struct.pack("=III", vu.SET_FEATURES, 1, 8), struct.pack("=III", vu.SET_FEATURES, 1, 8) + bytes(3),
+                 struct.pack("=II", vu.SET_FEATURES, 1)):
+        with connection(stage) as fe:
+            fe.send_raw(data)
+            others_are_served(stage)
+    at_rest(stage)
+
+
+@three_guests.test
+def a_front_end_that_reads_no_answers_holds_up_nobody_else(stage):
+    with connection(stage) as fe:
+        # until nothing fits into the socket's buffers any more, in either direction
+        fe.sock.settimeout(2)
+        try:
+            for _ in range(2000):
+                fe.send(vu.GET_FEATURES)
+        except (TimeoutError, vu.Refused):
+            pass
+        others_are_served(stage)
+    at_rest(stage)
+
+
 @three_guests.test
 def unknown_requests_are_refused_politely_when_an_answer_is_wanted(stage):
     for request in (23, 34, 50, 99):
@@ -529,6 +560,16 @@ def a_guest_survives_kill_9_of_a_listening_dptap(_):
 @dptap_that_dies.test
 def a_guest_survives_kill_9_of_a_connecting_dptap(_):
     killed_and_restarted("client")
+
+
+@dptap_that_dies.test
+def a_front_end_in_mid_message_does_not_keep_dptap_from_stopping(_):
+    with bridge("vm0", "vm1") as stage:
+        stage.bring("vm1")
+        with vu.FrontEnd.connect(stage.dptap.socket("vm0")) as fe:
+            fe.get_features()
+            fe.send_raw(struct.pack("=III", vu.SET_FEATURES, 1, 8))
+            stage.dptap.stop()
 
 
 @scenario

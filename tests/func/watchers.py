@@ -35,7 +35,7 @@ def needs(program):
 @nothing_yet.test
 def rte_trace_has_an_event_for_each_drop(folder):
     needs("babeltrace2")
-    capture = Capture(folder, FRAMES)
+    capture = Capture(folder, [FRAMES])
     with Dptap(uplink(capture.device), guest("vm0", socket=f"{folder}/vm0.sock"), vdevs=[capture.vdev],
                eal=["--trace=dptap.drop", f"--trace-dir={folder}"]) as dptap:
         wait_until(lambda: dptap.tele("/dptap/drops")["packets"] == N_FRAMES, "all frames to be dropped")

@@ -29,11 +29,6 @@ def frame(dst, src, size=60, number=0, ethertype=ETHERTYPE):
     return (dst + src + struct.pack("!H", ethertype) + payload)[:size]
 
 
-def number_of(data):
-    """The number that frame() put into a frame."""
-    return struct.unpack_from("!I", data, 14)[0]
-
-
 def write_pcap(path, frames, snap=None):
     """Write frames as a capture file; `snap` cuts what is stored of each."""
     with open(path, "wb") as out:

@@ -6,7 +6,6 @@ method is called, so that a test decides what the device sees and when.
 """
 
 import collections
-import contextlib
 import struct
 import time
 
@@ -124,12 +123,13 @@ class Guest:
         return self.from_guest if index else self.to_guest
 
     def start_ring(self, index, base=0):
-        """NUM, BASE, ADDR, KICK and CALL of one ring."""
+        """NUM, BASE, ADDR, ERR, KICK and CALL of one ring."""
         q, fe = self.queue(index), self.front_end
         uva = vu.UVA_OFFSET
         for refused in (fe.set_vring_num(index, q.size),
                         fe.set_vring_base(index, base),
                         fe.set_vring_addr(index, uva + q.desc, uva + q.used, uva + q.avail),
+                        fe.set_vring_err(index, q.err_fd),
                         fe.set_vring_kick(index, q.kick_fd),
                         fe.set_vring_call(index, q.call_fd)):
             if refused:
@@ -345,13 +345,3 @@ class Guest:
         frames = self.poll()
         if frames:
             raise Failure(f"{len(frames)} frames arrived where none was due: {frames[0].frame[:32].hex()}")
-
-
-@contextlib.contextmanager
-def guests(*several):
-    """Close several guests together."""
-    try:
-        yield several
-    finally:
-        for one in several:
-            one.close()

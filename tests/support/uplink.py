@@ -169,20 +169,24 @@ class Tap:
 
 
 class Capture:
-    """net_pcap between two files in a directory that exists already."""
+    """net_pcap between files in a directory that exists already: a file in and one out for each queue pair.
 
-    def __init__(self, directory, frames=None, snap=None, number=0):
-        self.into = os.path.join(directory, f"out{number}.pcap")
-        self.device = f"net_pcap{number}"
-        self.vdev = f"{self.device},tx_pcap={self.into}"
-        if frames is not None:
-            source = os.path.join(directory, f"in{number}.pcap")
-            write_pcap(source, frames, snap)
-            self.vdev += f",rx_pcap={source}"
+    `frames`  what each queue yields, a list of lists; it comes as soon as the port is started
+    """
 
-    def frames(self):
-        """What dptap has sent so far."""
-        return read_pcap(self.into)
+    def __init__(self, directory, frames, snap=None):
+        self.device = "net_pcap0"
+        self.vdev = self.device
+        self.into = []
+        for i, some in enumerate(frames):
+            source = os.path.join(directory, f"in{i}.pcap")
+            write_pcap(source, some, snap)
+            self.into.append(os.path.join(directory, f"out{i}.pcap"))
+            self.vdev += f",rx_pcap={source},tx_pcap={self.into[-1]}"
+
+    def frames(self, queue=0):
+        """What dptap has sent so far by a queue."""
+        return read_pcap(self.into[queue])
 
 
 def null(number=0):
@@ -288,11 +292,6 @@ class Testpmd:
         text = self.say("stop")
         total = text.rpartition("Accumulated forward statistics")[2]
         return {name.lower().replace("-", "_"): int(n) for name, n in re.findall(r"([RT]X-\w+):\s*(\d+)", total)}
-
-    def port_stats(self, port=0):
-        """RX-packets, TX-packets and so on of one port."""
-        text = self.say(f"show port stats {port}")
-        return {name.lower().replace("-", "_"): int(n) for name, n in re.findall(r"([RT]X-\w+):\s*(\d+)", text)}
 
     def quit(self):
         """Leave as a well-behaved guest does."""

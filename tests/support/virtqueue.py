@@ -59,8 +59,7 @@ class Virtqueue:
         self._desc = self.desc - region.gpa
         self._avail = (self.avail - region.gpa) // 2
         self._used = (self.used - region.gpa) // 2
-        self.kick_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.call_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.kick_fd, self.call_fd, self.err_fd = (os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(3))
         self.reset()
 
     def reset(self):
@@ -79,9 +78,9 @@ class Virtqueue:
             return
         for gpa, (n, align) in zip((self.desc, self.avail, self.used), self._areas):
             self.memory.free(gpa, n, align, self._region)
-        os.close(self.kick_fd)
-        os.close(self.call_fd)
-        self.kick_fd = self.call_fd = -1
+        for fd in (self.kick_fd, self.call_fd, self.err_fd):
+            os.close(fd)
+        self.kick_fd = self.call_fd = self.err_fd = -1
 
     # -- descriptors ------------------------------------------------------------------------------------------
 
