@@ -89,7 +89,7 @@ add_lost(struct rte_tel_data *data, const char *reason, const char *counter, uin
 
 /* Beside the sum: what the NIC lost before dptap could see it. */
 static void
-add_lost_before(struct rte_tel_data *data, const struct dt_uplink *uplink)
+add_lost_before(struct rte_tel_data *data, struct dt_uplink *uplink)
 {
 	struct rte_tel_data *lost = rte_tel_data_alloc();
 	struct dt_uplink_info info;
@@ -109,7 +109,7 @@ add_lost_before(struct rte_tel_data *data, const struct dt_uplink *uplink)
 static void
 drops_of_port(const struct dt_path *path, unsigned int port, struct rte_tel_data *data)
 {
-	const struct dt_uplink *uplink = dt_path_uplink(path, port);
+	struct dt_uplink *uplink = dt_path_uplink(path, port);
 	struct dt_account in, out;
 	struct dt_count dropped, more;
 

@@ -11,14 +11,12 @@ state_of(const struct dt_path *path, unsigned int port)
 {
 	struct dt_guest *guest = dt_path_guest(path, port);
 	struct dt_guest_info guest_info;
-	struct dt_uplink_info uplink_info;
 
 	if (guest != NULL) {
 		dt_guest_info(guest, &guest_info);
 		return dt_guest_state_name(guest_info.state);
 	}
-	dt_uplink_info(dt_path_uplink(path, port), &uplink_info);
-	return uplink_info.link_up ? "up" : "down";
+	return dt_uplink_link_is_up(dt_path_uplink(path, port)) ? "up" : "down";
 }
 
 static void
@@ -129,7 +127,7 @@ add_guest(struct rte_tel_data *data, struct dt_guest *guest)
 }
 
 static void
-add_uplink(struct rte_tel_data *data, const struct dt_uplink *uplink)
+add_uplink(struct rte_tel_data *data, struct dt_uplink *uplink)
 {
 	const struct dt_conf_uplink *conf = dt_uplink_conf(uplink);
 	struct rte_tel_data *lost = rte_tel_data_alloc();

@@ -3,6 +3,8 @@
 #ifndef DT_UPLINK_INTERNAL_H
 #define DT_UPLINK_INTERNAL_H
 
+#include <pthread.h>
+
 #include "uplink.h"
 
 /* One queue pair; the worker that polls it owns it. */
@@ -32,8 +34,11 @@ struct dt_uplink {
 	unsigned int n_queues;
 	struct dt_uplink_queue *queues;
 
-	/* control writes, workers read */
+	/* control writes, workers and telemetry read */
 	bool link_up;
+	uint32_t link_mbps;
+
+	pthread_mutex_t stats_lock; /* some drivers add up as they are asked, and not for two threads at once */
 };
 
 /** Both directions of a queue pair once. @return packets moved */

@@ -34,6 +34,7 @@ dt_uplink_new(const struct dt_conf_uplink *conf, unsigned int port, struct dt_up
 		return -ENOMEM;
 	uplink->conf = conf;
 	uplink->port = port;
+	pthread_mutex_init(&uplink->stats_lock, NULL);
 	uplink->n_queues = conf->n_queues;
 	uplink->rx_desc = conf->rx_desc;
 	uplink->tx_desc = conf->tx_desc;
@@ -249,6 +250,7 @@ dt_uplink_free(struct dt_uplink *uplink)
 	for (unsigned int q = 0; uplink->queues != NULL && q < uplink->n_queues; q++)
 		dt_lane_fini(&uplink->queues[q].lane);
 	rte_free(uplink->queues);
+	pthread_mutex_destroy(&uplink->stats_lock);
 	free(uplink);
 }
 
@@ -271,21 +273,32 @@ dt_uplink_conf(const struct dt_uplink *uplink)
 }
 
 void
-dt_uplink_info(const struct dt_uplink *uplink, struct dt_uplink_info *ret_info)
+dt_uplink_info(struct dt_uplink *uplink, struct dt_uplink_info *ret_info)
 {
-	struct dt_uplink_info info = { .mtu = uplink->mtu, .driver = uplink->driver, .node = dt_uplink_node(uplink) };
+	struct dt_uplink_info info = {
+		/* as the tick found it: asking a driver for its link on two threads makes the link flap */
+		.link_up = __atomic_load_n(&uplink->link_up, __ATOMIC_RELAXED),
+		.link_mbps = __atomic_load_n(&uplink->link_mbps, __ATOMIC_RELAXED),
+		.mtu = uplink->mtu,
+		.driver = uplink->driver,
+		.node = dt_uplink_node(uplink),
+	};
 	struct rte_eth_stats stats = { 0 };
-	struct rte_eth_link link = { 0 };
 
-	if (rte_eth_link_get_nowait(uplink->device, &link) == 0)
-		info.link_mbps = link.link_speed;
-	info.link_up = __atomic_load_n(&uplink->link_up, __ATOMIC_RELAXED);
 	rte_eth_macaddr_get(uplink->device, &info.mac);
+	pthread_mutex_lock(&uplink->stats_lock);
 	if (rte_eth_stats_get(uplink->device, &stats) == 0)
 		info.lost = (struct dt_uplink_lost){
 			.imissed = stats.imissed, .rx_nombuf = stats.rx_nombuf, .ierrors = stats.ierrors
 		};
+	pthread_mutex_unlock(&uplink->stats_lock);
 	*ret_info = info;
+}
+
+bool
+dt_uplink_link_is_up(const struct dt_uplink *uplink)
+{
+	return __atomic_load_n(&uplink->link_up, __ATOMIC_RELAXED);
 }
 
 void
@@ -297,6 +310,7 @@ dt_uplink_tick(struct dt_uplink *uplink)
 	/* A driver that cannot tell is taken at its word that it sends. */
 	if (rte_eth_link_get_nowait(uplink->device, &link) != 0)
 		return;
+	__atomic_store_n(&uplink->link_mbps, link.link_speed, __ATOMIC_RELAXED);
 	up = link.link_status == RTE_ETH_LINK_UP;
 	if (up == uplink->link_up)
 		return;

@@ -88,7 +88,10 @@ unsigned int dt_uplink_lcore(const struct dt_uplink *uplink, unsigned int queue)
 const struct dt_conf_uplink *dt_uplink_conf(const struct dt_uplink *uplink);
 
 /** Any thread. */
-void dt_uplink_info(const struct dt_uplink *uplink, struct dt_uplink_info *ret_info);
+void dt_uplink_info(struct dt_uplink *uplink, struct dt_uplink_info *ret_info);
+
+/** As the last tick found it. Any thread. */
+bool dt_uplink_link_is_up(const struct dt_uplink *uplink);
 
 /** Look at the link, and say when it changed. Control, now and then. */
 void dt_uplink_tick(struct dt_uplink *uplink);

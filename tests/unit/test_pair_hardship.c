@@ -42,6 +42,35 @@ a_visit_takes_one_burst(void **state)
 }
 
 static void
+long_chains_are_taken_in_several_visits(void **state)
+{
+	struct vring_desc descs[DT_TEST_SENDER_RING];
+	uint64_t gpa = dt_test_sender_write(0, 60, 0);
+	uint64_t table = dt_test_take(&sender->memory, 0, sizeof(descs));
+	unsigned int taken = 0, n;
+	uint16_t head;
+
+	/* A frame in crumbs of a byte, and nothing in the many that follow. */
+	for (uint16_t i = 0; i < DT_TEST_SENDER_RING; i++)
+		descs[i] = (struct vring_desc){ gpa + RTE_MIN(i, HDR + 59), i < HDR + 60, VRING_DESC_F_NEXT,
+			(uint16_t)(i + 1) };
+	descs[DT_TEST_SENDER_RING - 1].flags = 0;
+	head = dt_test_indirect(&sender->ring, table, descs, DT_TEST_SENDER_RING);
+	for (unsigned int i = 0; i < DT_BURST; i++)
+		dt_test_offer(&sender->ring, head);
+
+	while ((n = dt_pair_from_guest(&sender->pair)) > 0) {
+		assert_in_range(n, 1, DT_BURST / 2); /* a visit has to end, however long the chains are */
+		taken += n;
+	}
+
+	assert_int_equal(taken, DT_BURST);
+	for (unsigned int i = 0; i < DT_BURST; i++)
+		expect(60, 0);
+	expect_back(DT_BURST);
+}
+
+static void
 a_burst_interrupts_the_guest_once(void **state)
 {
 	eventfd_t n = 0;
@@ -237,6 +266,7 @@ main(void)
 #define PAIR(test) cmocka_unit_test_setup_teardown(test, dt_test_sender_open, dt_test_sender_close)
 	const struct CMUnitTest tests[] = {
 		PAIR(a_visit_takes_one_burst),
+		PAIR(long_chains_are_taken_in_several_visits),
 		PAIR(a_burst_interrupts_the_guest_once),
 		PAIR(frames_go_on_over_the_wrap_of_the_ring),
 		PAIR(without_mbufs_frames_wait_in_the_guest),

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Obeys the test that booted this machine: the last thing that tests/support/machine-init starts.
+
+A virtio port takes one request a line, NUMBER BASE64, and gives one answer a line, NUMBER BASE64. Behind the base64 is
+a Python literal: (name of a function below, its arguments) one way, ("ok", its result) or ("failed", why) the other.
+"""
+
+import ast
+import base64
+import glob
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import traceback
+
+_children = {}
+_telemetry = {}
+
+
+def run(*command):
+    """Run a program; (exit status, what it printed)."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False)
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def begin(command, out, err):
+    """Start a program with its output in files; its process id."""
+    with open(out, "wb") as out_file, open(err, "wb") as err_file:
+        # pylint: disable=consider-using-with
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out_file, stderr=err_file)
+    _children[child.pid] = child
+    return child.pid
+
+
+def poll(pid):
+    """The exit status of what begin() started, None while it runs."""
+    return _children[pid].poll()
+
+
+def say(pid, data):
+    """Write to its standard input."""
+    _children[pid].stdin.write(data)
+    _children[pid].stdin.flush()
+
+
+def kill(pid, number):
+    """Send it a signal."""
+    if _children[pid].poll() is None:
+        os.kill(pid, number)
+
+
+def read(path):
+    """What is in a file, in bytes."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write(path, text):
+    """Overwrite a file, also one of the kernel's."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def narrow(directory, names):
+    """Leave only these files in a directory of the host's, as far as this machine sees it."""
+    few = "/run/" + os.path.basename(directory)
+    os.mkdir(few)
+    for name in names:
+        # links stay links: one that became a file would be loaded a second time
+        shutil.copyfile(os.path.join(directory, name), os.path.join(few, name), follow_symlinks=False)
+    status, text = run("mount", "--bind", few, directory)
+    if status:
+        raise OSError(text)
+
+
+def bind(device, driver):
+    """Give a PCI device to a driver."""
+    place = f"/sys/bus/pci/devices/{device}"
+    if os.path.exists(f"{place}/driver"):
+        write(f"{place}/driver/unbind", device)
+    write(f"{place}/driver_override", driver)
+    write(f"/sys/bus/pci/drivers/{driver}/bind", device)
+
+
+def ask(path, command, repeatedly=1):
+    """A telemetry command's (last) answer; the connection stays."""
+    if path not in _telemetry:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.settimeout(30)
+        connection.connect(path)
+        connection.recv(16384)
+        _telemetry[path] = connection
+    for _ in range(repeatedly):
+        _telemetry[path].send(command)
+        answer = _telemetry[path].recv(65536)
+    return answer
+
+
+def forget(path):
+    """Close that connection."""
+    if path in _telemetry:
+        _telemetry.pop(path).close()
+
+
+def _obey(request):
+    name, args = ast.literal_eval(base64.b64decode(request).decode())
+    try:
+        return "ok", globals()[name](*args)
+    except Exception:  # pylint: disable=broad-except
+        return "failed", traceback.format_exc()
+
+
+def _main():
+    while not (ports := glob.glob("/dev/vport*p1")):
+        time.sleep(0.05)
+    with open(ports[0], "r+b", buffering=0) as port:
+        port.write(b"ready\n")
+        waiting = b""
+        while True:
+            data = port.read(65536)
+            if not data:  # nobody holds the other end yet
+                time.sleep(0.05)
+            *lines, waiting = (waiting + data).split(b"\n")
+            for line in lines:
+                number, request = line.split()
+                answer = base64.b64encode(repr(_obey(request)).encode())
+                port.write(number + b" " + answer + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
