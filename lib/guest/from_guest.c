@@ -28,22 +28,15 @@ struct tally {
 	uint64_t bytes;
 };
 
-/* First pass. @return how many */
-static unsigned int
-read_heads(struct dt_vq *vq, struct slot *slots, unsigned int n)
+/* First pass. */
+static void
+read_heads(const struct dt_vq *vq, struct slot *slots, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
 		slots[i].head = dt_vq_head(vq, i);
-		if (unlikely(slots[i].head >= vq->size)) {
-			dt_vq_bad_head(vq);
-			if (dt_vq_broken(vq))
-				return i + 1;
-			continue;
-		}
-		vq->bad_heads = 0;
-		rte_prefetch0(&vq->desc[slots[i].head]);
+		if (likely(slots[i].head < vq->size))
+			rte_prefetch0(&vq->desc[slots[i].head]);
 	}
-	return n;
 }
 
 /* Second pass. */
@@ -208,7 +201,7 @@ take_simple(struct dt_pair *pair, struct tally *tally, const struct slot *slot)
 /* Walks that one visit may take, so that a guest of nothing but long chains costs others no more than a burst does. */
 #define VISIT_STEPS 2048
 
-/* Third pass. @return slots done, fewer than @p n if that would take too long */
+/* Third pass. @return slots done, fewer than @p n if that would take too long or the queue broke */
 static unsigned int
 take_slots(struct dt_pair *pair, struct tally *tally, const struct slot *slots, unsigned int n)
 {
@@ -217,14 +210,20 @@ take_slots(struct dt_pair *pair, struct tally *tally, const struct slot *slots, 
 	unsigned int i;
 
 	for (i = 0; i < n && likely(tally->n_steps < VISIT_STEPS); i++) {
+		if (unlikely(slots[i].head >= vq->size)) {
+			/* There is nothing to give back. */
+			settle_unmade(pair, tally, 0, DT_CAUSE_HEAD_BAD_INDEX);
+			dt_vq_bad_head(vq);
+			if (dt_vq_broken(vq))
+				return i + 1;
+			continue;
+		}
+		vq->bad_heads = 0;
 		if (likely(slots[i].src != NULL)) {
 			take_simple(pair, tally, &slots[i]);
-		} else if (slots[i].head < vq->size) {
+		} else {
 			take_chain(pair, tally, slots[i].head);
 			tally->n_steps += pair->pieces.n_steps;
-		} else {
-			settle_unmade(pair, tally, 0, DT_CAUSE_HEAD_BAD_INDEX);
-			continue; /* there is nothing to give back */
 		}
 		dt_vq_use(vq, slots[i].head, 0);
 	}
@@ -248,9 +247,9 @@ dt_pair_from_guest(struct dt_pair *pair)
 	/* Without mbufs the frames stay where they are, in the guest. */
 	if (unlikely(rte_mempool_get_bulk(pair->pool, (void **)fresh, n) != 0))
 		return 0;
-	used = read_heads(vq, slots, n);
-	read_descs(vq, slots, used);
-	used = take_slots(pair, &tally, slots, used);
+	read_heads(vq, slots, n);
+	read_descs(vq, slots, n);
+	used = take_slots(pair, &tally, slots, n);
 	if (unlikely(tally.mbufs < fresh + n)) /* never-used mbufs: they carried nothing */
 		rte_mempool_put_bulk(pair->pool, (void **)tally.mbufs, (unsigned int)(fresh + n - tally.mbufs));
 	dt_vq_publish(vq, used);

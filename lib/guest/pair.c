@@ -63,6 +63,8 @@ start(void *arg)
 	struct dt_pair *pair = order->pair;
 
 	pair->vq[order->ring] = *order->vq;
+	/* Its interrupt may have got lost while the ring stood still; one too many does no harm. */
+	dt_vq_interrupt(&pair->vq[order->ring]);
 	__atomic_store_n(&pair->on[order->ring], true, __ATOMIC_RELAXED);
 	if (order->ring == DT_RING_TO_GUEST) {
 		pair->too_few = 0;

@@ -331,6 +331,7 @@ dt_path_free(struct dt_path *path)
 void
 dt_path_tick(struct dt_path *path)
 {
+	dt_workers_watch();
 	for (unsigned int i = 0; i < path->conf->n_uplinks; i++)
 		dt_uplink_tick(path->uplinks[i]);
 	for (unsigned int i = 0; i < path->conf->n_guests; i++) {

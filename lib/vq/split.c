@@ -18,12 +18,14 @@ avail_event(const struct dt_vq *vq)
 	return (uint16_t *)&vq->used->ring[vq->size];
 }
 
-static void
-interrupt(const struct dt_vq *vq)
+void
+dt_vq_interrupt(struct dt_vq *vq)
 {
 	/* An eventfd that is full has a signal pending, which is all we want. */
-	if (vq->callfd >= 0)
-		(void)eventfd_write(vq->callfd, 1);
+	if (vq->callfd < 0 || eventfd_write(vq->callfd, 1) == 0 || errno != EINTR)
+		return;
+	/* It made us wait until somebody noticed: its other end has undone O_NONBLOCK, and gets no more of our time. */
+	vq->callfd = -1;
 }
 
 int
@@ -49,8 +51,6 @@ dt_vq_start(struct dt_vq *vq)
 	__atomic_store_n(&vq->used->flags, (uint16_t)VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
 	if (vq->event_idx)
 		__atomic_store_n(avail_event(vq), (uint16_t)(vq->last_avail - 1), __ATOMIC_RELAXED);
-	/* Its interrupt may have got lost while the ring stood still; one too many does no harm. */
-	interrupt(vq);
 	return 0;
 }
 
@@ -76,7 +76,7 @@ dt_vq_notify(struct dt_vq *vq)
 	vq->signalled = new;
 	vq->signalled_valid = true;
 	if (wanted)
-		interrupt(vq);
+		dt_vq_interrupt(vq);
 }
 
 const char *

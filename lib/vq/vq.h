@@ -89,8 +89,8 @@ struct dt_vq_pieces {
 };
 
 /**
- * Check a ring's place and take it into service: no kicks from the guest from here on, and one interrupt
- * in case one was owed.
+ * Check a ring's place and take it into service: no kicks from the guest from here on. The worker's first act is
+ * one dt_vq_interrupt(), in case one was owed.
  *
  * @param vq  with all of "set before it runs" and last_avail filled; the used index goes on where the ring has it
  * @return 0; -EINVAL: size is no power of two or above 32768, or a part is misaligned; -EFAULT: a part lies
@@ -207,6 +207,9 @@ dt_vq_publish(struct dt_vq *vq, unsigned int n)
 	/* Release pairs with the driver's read barrier after it saw idx advance (virtio 1.2, 2.7.8.2). */
 	__atomic_store_n(&vq->used->idx, vq->used_idx, __ATOMIC_RELEASE);
 }
+
+/** Interrupt the guest, asked or not. */
+void dt_vq_interrupt(struct dt_vq *vq);
 
 /** Interrupt the guest if it wants to hear of what was published. Once a burst. */
 void dt_vq_notify(struct dt_vq *vq);

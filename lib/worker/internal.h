@@ -5,6 +5,8 @@
 
 #include "worker.h"
 
+#include <pthread.h>
+
 #include <rte_common.h>
 #include <rte_ring.h>
 
@@ -27,7 +29,11 @@ struct dt_worker {
 	unsigned int n_polls __rte_cache_aligned;
 	struct poll polls[POLLS_MAX];
 
+	/* the main thread's, of dt_workers_watch() */
+	uint64_t rounds_watched;
+
 	/* worker writes, anybody reads */
+	pthread_t thread; /* valid while alive */
 	uint64_t busy_cycles __rte_cache_aligned;
 	uint64_t idle_cycles;
 	uint64_t rounds;
@@ -36,6 +42,9 @@ struct dt_worker {
 	bool running __rte_cache_aligned;
 	bool alive;
 };
+
+/** Interrupt what the worker waits for, if anything. Control threads. */
+void dt_worker_nudge(struct dt_worker *worker);
 
 /** Make the mailbox. @return 0; -ENOMEM */
 int dt_mail_init(struct dt_worker *worker);

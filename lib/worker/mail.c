@@ -80,6 +80,8 @@ dt_worker_call(struct dt_worker *worker, void (*fn)(void *arg), void *arg)
 			rte_pause();
 		else
 			usleep(10);
+		if (spins % 4096 == 0) /* some tens of milliseconds */
+			dt_worker_nudge(worker);
 		if (warn_at != 0 && rte_get_timer_cycles() > warn_at) {
 			warn_at = 0;
 			DT_LOG(ERR, "worker on lcore %u: has not answered for 5 s; is its CPU taken by something else?",

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -69,11 +70,41 @@ fail:
 	return err;
 }
 
+/* To a worker alone; that it comes is all it does: the system call ends with EINTR. */
+#define NUDGE SIGUSR2
+
+static void
+on_nudge(int sig)
+{
+	(void)sig;
+}
+
+void
+dt_worker_nudge(struct dt_worker *worker)
+{
+	if (__atomic_load_n(&worker->alive, __ATOMIC_ACQUIRE) && __atomic_load_n(&worker->rounds, __ATOMIC_RELAXED) > 0)
+		pthread_kill(worker->thread, NUDGE);
+}
+
+void
+dt_workers_watch(void)
+{
+	for (unsigned int i = 0; i < n_workers; i++) {
+		uint64_t rounds = dt_counter_read(&workers[i]->rounds);
+
+		if (rounds == workers[i]->rounds_watched)
+			dt_worker_nudge(workers[i]);
+		workers[i]->rounds_watched = rounds;
+	}
+}
+
 static int
 worker_main(void *arg)
 {
 	struct dt_worker *worker = arg;
 	uint64_t then = rte_rdtsc();
+
+	worker->thread = pthread_self();
 
 	rte_rcu_qsbr_thread_register(qsbr, worker->lcore);
 	rte_rcu_qsbr_thread_online(qsbr, worker->lcore);
@@ -101,6 +132,9 @@ worker_main(void *arg)
 int
 dt_workers_start(void)
 {
+	struct sigaction nudge = { .sa_handler = on_nudge }; /* without SA_RESTART */
+
+	sigaction(NUDGE, &nudge, NULL);
 	for (unsigned int i = 0; i < n_workers; i++) {
 		workers[i]->running = true;
 		__atomic_store_n(&workers[i]->alive, true, __ATOMIC_RELEASE);

@@ -62,6 +62,12 @@ void dt_worker_remove(struct dt_worker *worker, dt_poll_fn fn, void *arg);
  */
 void dt_worker_call(struct dt_worker *worker, void (*fn)(void *arg), void *arg);
 
+/**
+ * Interrupt the system call, if it is in one, of any worker that has gone no round since the last time this was called.
+ * A peer can make a descriptor that it shares with us block. Main thread, some times a second.
+ */
+void dt_workers_watch(void);
+
 /** Wait until each worker has begun and ended a round of polls after this call. Control threads. */
 void dt_workers_pass(void);
 

@@ -17,7 +17,7 @@ enum { DT_TEST_NIC, DT_TEST_VM0, DT_TEST_VM1, DT_TEST_PORTS };
 /** Open ledger and pool. A cmocka setup function. @return 0 */
 int dt_test_books_open(void **state);
 
-/** Close both; fails the test unless the books balance and the pool is full. A cmocka teardown function. @return 0 */
+/** Close both. A cmocka teardown function. @return 0; -1, which fails the test: the law is broken, or an mbuf lost */
 int dt_test_books_close(void **state);
 
 /** Make packets, numbered from @p seq on, that port account @p at received. */

@@ -38,10 +38,12 @@ dt_test_receiver_open(void **state)
 int
 dt_test_receiver_close(void **state)
 {
+	int result;
+
 	dt_test_memory_free(&receiver->memory);
-	dt_test_books_close(state);
+	result = dt_test_books_close(state);
 	dt_lane_fini(&receiver->pair.lane);
-	return 0;
+	return result;
 }
 
 void

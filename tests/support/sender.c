@@ -43,11 +43,13 @@ dt_test_sender_open(void **state)
 int
 dt_test_sender_close(void **state)
 {
+	int result;
+
 	dt_test_memory_free(&sender->memory);
-	dt_test_books_close(state);
+	result = dt_test_books_close(state);
 	dt_lane_fini(&sender->lane);
 	dt_lane_fini(&sender->pair.lane);
-	return 0;
+	return result;
 }
 
 uint64_t

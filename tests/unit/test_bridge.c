@@ -69,15 +69,17 @@ wire_up(void **state)
 static int
 take_down(void **state)
 {
+	int result;
+
 	for (unsigned int port = 0; port < 3; port++)
 		dt_lane_drain(lane_of(port), DT_CAUSE_SHUTTING_DOWN);
 	dt_test_nic_stop();
-	dt_test_books_close(state);
+	result = dt_test_books_close(state);
 	dt_guest_free(members[VM0].guest);
 	dt_guest_free(members[VM1].guest);
 	dt_fdb_free(bridge.fdb);
 	dt_test_nic_free();
-	return 0;
+	return result;
 }
 
 /* A burst of frames of 60 bytes from one port, to these destinations, in this order. */

@@ -28,11 +28,13 @@ open_lane(void **state)
 static int
 close_lane(void **state)
 {
+	int result;
+
 	dt_lane_drain(&lane, DT_CAUSE_SHUTTING_DOWN);
-	dt_test_books_close(state);
+	result = dt_test_books_close(state);
 	dt_lane_fini(&lane);
 	dt_lane_fini(&other);
-	return 0;
+	return result;
 }
 
 static unsigned int

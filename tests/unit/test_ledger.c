@@ -21,9 +21,11 @@ static struct rte_ring *held; /* a ring outlives the books that watch it */
 static int
 close_books_and_ring(void **state)
 {
-	dt_test_books_close(state);
+	int result;
+
+	result = dt_test_books_close(state);
 	rte_ring_free(held);
-	return 0;
+	return result;
 }
 
 static enum dt_verdict

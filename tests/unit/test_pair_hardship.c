@@ -71,6 +71,33 @@ long_chains_are_taken_in_several_visits(void **state)
 }
 
 static void
+bad_heads_behind_long_chains_are_counted_once(void **state)
+{
+	struct vring_desc descs[DT_TEST_SENDER_RING];
+	uint64_t gpa = dt_test_sender_write(0, 60, 0);
+	uint64_t table = dt_test_take(&sender->memory, 0, sizeof(descs));
+	uint16_t head;
+
+	for (uint16_t i = 0; i < DT_TEST_SENDER_RING; i++)
+		descs[i] = (struct vring_desc){ gpa + RTE_MIN(i, HDR + 59), i < HDR + 60, VRING_DESC_F_NEXT,
+			(uint16_t)(i + 1) };
+	descs[DT_TEST_SENDER_RING - 1].flags = 0;
+	head = dt_test_indirect(&sender->ring, table, descs, DT_TEST_SENDER_RING);
+	for (unsigned int i = 0; i < 8; i++)
+		dt_test_offer(&sender->ring, head);
+	for (unsigned int i = 0; i < DT_VQ_BAD_HEADS_MAX - 4; i++)
+		dt_test_offer(&sender->ring, NO_HEAD);
+
+	while (dt_pair_from_guest(&sender->pair) > 0)
+		;
+
+	assert_false(dt_vq_broken(sender->vq));
+	assert_int_equal(dt_test_dropped(IN, DT_CAUSE_HEAD_BAD_INDEX), DT_VQ_BAD_HEADS_MAX - 4);
+	for (unsigned int i = 0; i < 8; i++)
+		expect(60, 0);
+}
+
+static void
 a_burst_interrupts_the_guest_once(void **state)
 {
 	eventfd_t n = 0;
@@ -267,6 +294,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		PAIR(a_visit_takes_one_burst),
 		PAIR(long_chains_are_taken_in_several_visits),
+		PAIR(bad_heads_behind_long_chains_are_counted_once),
 		PAIR(a_burst_interrupts_the_guest_once),
 		PAIR(frames_go_on_over_the_wrap_of_the_ring),
 		PAIR(without_mbufs_frames_wait_in_the_guest),

@@ -52,11 +52,13 @@ start_with_jumbo(void **state)
 static int
 stop(void **state)
 {
+	int result;
+
 	dt_test_nic_stop();
-	dt_test_books_close(state);
+	result = dt_test_books_close(state);
 	dt_test_nic_free();
 	dt_lane_fini(&lane);
-	return 0;
+	return result;
 }
 
 /* A guest hands packets to the uplink. @return packets queued */
