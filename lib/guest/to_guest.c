@@ -189,7 +189,7 @@ collect(struct dt_pair *pair, uint64_t want, struct chains *chains, enum dt_caus
 static void
 write_packet(struct dt_pair *pair, const struct rte_mbuf *pkt, uint16_t num_buffers)
 {
-	uint8_t hdr[DT_VNET_HDR_MRG];
+	uint8_t hdr[DT_VNET_HDR_MRG] = { 0 };
 	uint32_t piece = 0, offset = 0;
 
 	put_header(&pair->vq[DT_RING_TO_GUEST], hdr, num_buffers);
