@@ -2,9 +2,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -47,7 +45,10 @@ add_probed_uplinks(struct dt_conf *conf, char error[static DT_ERROR_SIZE])
 		char name[RTE_ETH_NAME_MAX_LEN];
 		int err = rte_eth_dev_get_name_by_port(device, name);
 
-		if (err == 0)
+		if (err != 0)
+			snprintf(error, DT_ERROR_SIZE, "device %u that EAL probed has no name: %s", device,
+				strerror(-err));
+		else
 			err = dt_conf_add_uplink(conf, name, error);
 		if (err != 0)
 			return err;
@@ -65,6 +66,15 @@ quieten_vhost(int argc, char *const argv[])
 	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_CRIT);
 }
 
+static bool
+has_argument(int argc, char *const argv[], const char *wanted)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], wanted) == 0)
+			return true;
+	return false;
+}
+
 static int
 start_eal(int argc, char *argv[])
 {
@@ -72,13 +82,16 @@ start_eal(int argc, char *argv[])
 		quieten_vhost(argc, argv);
 		return 0;
 	}
-	if (rte_errno == ENOMEM || rte_errno == EACCES || rte_errno == 0)
+	if (!has_argument(argc, argv, "--no-huge") && (rte_errno == ENOMEM || rte_errno == EACCES || rte_errno == 0))
 		fprintf(stderr,
 			"dptap: EAL did not start: no usable hugepages? Reserve some (echo 512 > "
 			"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages), or run without: --no-huge -m 512\n");
 	else
-		fprintf(stderr, "dptap: EAL did not start: %s; see its messages above, and dptap --help\n",
-			rte_strerror(rte_errno));
+		fprintf(stderr,
+			"dptap: EAL did not start: %s; see its messages above, and dptap --help. Beside another DPDK "
+			"program, "
+			"or another dptap, give it a name of its own: --file-prefix NAME\n",
+			rte_errno != 0 ? rte_strerror(rte_errno) : "no reason given");
 	return -1;
 }
 
@@ -112,8 +125,10 @@ serve(struct dt_conf *conf, const sigset_t *stop_signals)
 
 	if (dt_path_new(conf, &path, error) != 0)
 		return complain(EXIT_NOT_STARTED, error);
-	if (dt_workers_start() != 0 || dt_tele_start(path) != 0) {
-		complain(EXIT_NOT_STARTED, "workers or telemetry cannot be started");
+	if (dt_workers_start() != 0) {
+		complain(EXIT_NOT_STARTED, "a worker cannot be started: EAL's lcore runs something else");
+	} else if (dt_tele_start(path) != 0) {
+		complain(EXIT_NOT_STARTED, "telemetry takes no more commands: start EAL without --no-telemetry");
 	} else if (dt_path_start(path, error) != 0) {
 		complain(EXIT_NOT_STARTED, error);
 	} else {

@@ -36,7 +36,7 @@ struct dt_conf_uplink {
 	char name[DT_NAME_SIZE];
 	char device[DT_DEVICE_SIZE]; /* ethdev name: PCI address or vdev name */
 	enum dt_mode mode;
-	uint32_t mtu; /* bytes, 0: leave the device's own */
+	uint32_t mtu; /* bytes, 0: 1500, or less if the device takes no more */
 	uint32_t n_queues; /* queue pairs */
 	bool promiscuous;
 	uint32_t rx_desc; /* NIC ring sizes, in descriptors */

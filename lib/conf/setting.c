@@ -18,7 +18,7 @@ const struct dt_conf_setting dt_conf_settings[] = {
 	  IN(dt_conf_uplink, mode), .initial = "bridge",
 	  .help = "bridge: by destination MAC; passthru: one guest owns the uplink" },
 	{ .kind = DT_CONF_UPLINK, .key = "mtu", .type = DT_CONF_NUMBER, .form = "N", IN(dt_conf_uplink, mtu),
-	  .min = 68, .max = 9710, .unit = "bytes", .zero = "leave it as it is", .initial = "0",
+	  .min = 68, .max = 9710, .unit = "bytes", .zero = "1500, or less if the device takes no more", .initial = "0",
 	  .help = "largest frame without its Ethernet header" },
 	{ .kind = DT_CONF_UPLINK, .key = "queues", .type = DT_CONF_NUMBER, .form = "N", IN(dt_conf_uplink, n_queues),
 	  .min = 1, .max = 16, .unit = "queue pairs", .initial = "1",

@@ -26,6 +26,8 @@ struct dt_lane {
 	uint8_t closed_cause; /* enum dt_cause of a packet that comes while closed; DT_CAUSE_MAX: open */
 };
 
+_Static_assert(DT_CAUSE_MAX <= UINT8_MAX, "a lane keeps a cause in a byte");
+
 /** Where a port hands on what it yielded: @p take owns the packets from then on. */
 struct dt_sink {
 	void (*take)(void *self, struct rte_mbuf **pkts, unsigned int n);

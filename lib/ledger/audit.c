@@ -121,26 +121,37 @@ moved_between(const struct dt_balance *a, const struct dt_balance *b)
 	       (b->held > a->held ? b->held - a->held : a->held - b->held);
 }
 
+/* Bursts that a worker may have in its hands, between "received" and "delivered". */
+#define IN_HANDS (64 * RTE_MAX_LCORE)
+
+static uint64_t
+magnitude(int64_t difference)
+{
+	return (uint64_t)(difference < 0 ? -difference : difference);
+}
+
 void
 dt_ledger_audit(struct dt_balance *ret_balance)
 {
-	struct reading before, r;
+	struct reading before, r, after;
+	int64_t between;
 	uint64_t moved;
 	bool holds;
 
 	read_books(&before);
-	rte_smp_rmb(); /* keeps the two readings apart; the writers' stores are relaxed */
+	rte_smp_rmb(); /* keeps the readings apart; the writers' stores are relaxed */
 	read_books(&r);
-	moved = moved_between(&before.balance, &r.balance);
+	rte_smp_rmb();
+	read_books(&after);
+	between = (int64_t)(r.handed_on.packets - r.taken_over.packets);
+	moved = moved_between(&before.balance, &after.balance);
 	holds = r.each_holds && r.balance.difference == 0 &&
 		memcmp(&r.handed_on, &r.taken_over, sizeof(r.handed_on)) == 0;
-	/*
-	 * A worker that is between "received" and "delivered" holds at most some bursts; with nothing moved between
-	 * two readings that would still show as a difference, so only movement excuses one.
-	 */
+	/* Only movement excuses a difference, and no more of one than what moved and what workers hold. */
 	if (holds)
 		r.balance.verdict = DT_EXACT;
-	else if (moved > 0)
+	else if (moved > 0 && magnitude(r.balance.difference) <= moved + IN_HANDS &&
+		 magnitude(between) <= moved + IN_HANDS)
 		r.balance.verdict = DT_MOVING;
 	else
 		r.balance.verdict = DT_WRONG;

@@ -2,7 +2,6 @@
 #include "ledger.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include <rte_malloc.h>
 

@@ -160,7 +160,8 @@ dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 		uint64_t destination = dt_mac_key(&eth->dst_addr);
 		uint64_t source = dt_mac_key(&eth->src_addr);
 
-		if (unlikely(teaches && (source != in->last_source || in->look_again)))
+		if (unlikely(teaches &&
+			     (source != in->last_source || __atomic_load_n(&in->look_again, __ATOMIC_RELAXED))))
 			look_at_source(in, source);
 		if (likely(destination == last))
 			continue;

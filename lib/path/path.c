@@ -257,6 +257,7 @@ dt_path_new(const struct dt_conf *conf, struct dt_path **ret_path, char error[st
 	struct dt_path *path = calloc(1, sizeof(*path));
 	int err;
 
+	snprintf(error, DT_ERROR_SIZE, "no memory");
 	if (path == NULL)
 		return -ENOMEM;
 	error[0] = '\0';
@@ -298,6 +299,8 @@ dt_path_stop(struct dt_path *path)
 	for (unsigned int i = 0; path->uplinks != NULL && i < path->conf->n_uplinks; i++)
 		if (path->uplinks[i] != NULL)
 			dt_uplink_stop(path->uplinks[i]);
+	/* What a sender still had in its hands is in a lane now, and the guests' polls drain those that are closed. */
+	dt_workers_pass();
 	dt_workers_stop();
 }
 

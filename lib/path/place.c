@@ -13,7 +13,7 @@ unsigned int
 dt_place_choose(const struct dt_place_worker *workers, unsigned int n, int now, int node)
 {
 	bool any_near = false;
-	int best = now;
+	int best = -1;
 
 	for (unsigned int i = 0; i < n; i++)
 		any_near |= near(&workers[i], node);
@@ -21,7 +21,6 @@ dt_place_choose(const struct dt_place_worker *workers, unsigned int n, int now, 
 		node = -1;
 	if (now >= 0 && near(&workers[now], node))
 		return (unsigned int)now;
-	best = -1;
 	for (unsigned int i = 0; i < n; i++)
 		if (near(&workers[i], node) && (best < 0 || workers[i].n_pairs < workers[best].n_pairs))
 			best = (int)i;

@@ -11,8 +11,8 @@ struct dt_place_worker {
 
 /**
  * Choose among @p n workers for a queue pair whose NIC or memory lies on @p node (-1: anywhere): the least loaded
- * of that node's, if it has any, else of all. The one it is with already (@p now, -1: none) wins ties, and keeps it
- * if it is on the node.
+ * of that node's, if it has any, else of all. The one it is with already (@p now, -1: none) keeps it if it is
+ * on the node.
  *
  * @return index of the worker
  */

@@ -4,9 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include <rte_errno.h>
-#include <rte_lcore.h>
-
 #define CACHE_SIZE 256
 
 /* Workers hold back mbufs in their caches, and have bursts in their hands. */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-#include <stdio.h>
-
 /* {"cause": packets, ...} of one reason, NULL: none was dropped for it */
 static struct rte_tel_data *
 causes_of(const struct dt_account *account, enum dt_drop_reason reason)

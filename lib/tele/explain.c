@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-#include <string.h>
-
 void
 dt_tele_add_causes(struct rte_tel_data *data, const char *name, enum dt_drop_reason reason)
 {

@@ -37,12 +37,12 @@ struct dt_uplink_info {
 };
 
 /**
- * Claim an ethdev.
+ * Find an ethdev; nothing is done to it yet.
  *
  * @param conf   must outlive the uplink
  * @param port   number in the ledger
  * @param error  receives one line that names object, fault and remedy
- * @return 0; -ENODEV: no such ethdev; -EBUSY: another uplink has it; -ENOMEM; else what its driver said
+ * @return 0; -ENODEV: no such ethdev; -ENOMEM
  */
 int dt_uplink_new(const struct dt_conf_uplink *conf, unsigned int port, struct dt_uplink **ret_uplink,
 	char error[static DT_ERROR_SIZE]);

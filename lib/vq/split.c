@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 /* virtio 1.2, 2.7.10: the two event fields lie behind the rings. */
 static inline uint16_t *

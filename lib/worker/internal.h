@@ -33,7 +33,8 @@ struct dt_worker {
 	uint64_t rounds_watched;
 
 	/* worker writes, anybody reads */
-	pthread_t thread; /* valid while alive */
+	pthread_t thread; /* valid while reachable and alive */
+	bool reachable;
 	uint64_t busy_cycles __rte_cache_aligned;
 	uint64_t idle_cycles;
 	uint64_t rounds;

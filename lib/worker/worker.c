@@ -82,7 +82,7 @@ on_nudge(int sig)
 void
 dt_worker_nudge(struct dt_worker *worker)
 {
-	if (__atomic_load_n(&worker->alive, __ATOMIC_ACQUIRE) && __atomic_load_n(&worker->rounds, __ATOMIC_RELAXED) > 0)
+	if (__atomic_load_n(&worker->alive, __ATOMIC_ACQUIRE) && __atomic_load_n(&worker->reachable, __ATOMIC_ACQUIRE))
 		pthread_kill(worker->thread, NUDGE);
 }
 
@@ -105,6 +105,8 @@ worker_main(void *arg)
 	uint64_t then = rte_rdtsc();
 
 	worker->thread = pthread_self();
+	/* Pairs with the acquire in dt_worker_nudge(). */
+	__atomic_store_n(&worker->reachable, true, __ATOMIC_RELEASE);
 
 	rte_rcu_qsbr_thread_register(qsbr, worker->lcore);
 	rte_rcu_qsbr_thread_online(qsbr, worker->lcore);

@@ -7,9 +7,10 @@ export LC_ALL=C
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # What each purpose needs, as Debian 12 packages.
-packages_build=(gcc libc6-dev meson ninja-build pkg-config libdpdk-dev libnuma-dev systemtap-sdt-dev python3)
+packages_build=(gcc libc6-dev meson ninja-build pkg-config libdpdk-dev libnuma-dev systemtap-sdt-dev python3
+	dpdk dpdk-dev)
 packages_guest=(qemu-system-x86 busybox-static lz4 xz-utils iproute2 ethtool iputils-ping)
-packages_test=(libcmocka-dev libasan8 libubsan1 dpdk-dev clang-format codespell shellcheck git bpftrace babeltrace2)
+packages_test=(libcmocka-dev libasan8 libubsan1 clang-format codespell shellcheck git bpftrace babeltrace2)
 
 if [ -t 1 ]; then bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'; else bold='' green='' red='' plain=''; fi
 

@@ -1081,7 +1081,7 @@ ranges_read_as_documented(void **state)
 	dt_conf_setting_range(dt_conf_setting_find(DT_CONF_GUEST, "uplink"), range);
 	assert_string_equal(range, "default: the first uplink");
 	dt_conf_setting_range(dt_conf_setting_find(DT_CONF_UPLINK, "mtu"), range);
-	assert_string_equal(range, "68 to 9710 bytes, default 0: leave it as it is");
+	assert_string_equal(range, "68 to 9710 bytes, default 0: 1500, or less if the device takes no more");
 }
 
 static void
