@@ -66,6 +66,17 @@ quieten_vhost(int argc, char *const argv[])
 	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_CRIT);
 }
 
+/* @return an argument that asks EAL for a device, NULL: there is none */
+static const char *
+device_argument(int argc, char *const argv[])
+{
+	for (int i = 1; i < argc; i++)
+		if (strncmp(argv[i], "-a", 2) == 0 || strncmp(argv[i], "--allow", 7) == 0 ||
+			strncmp(argv[i], "--vdev", 6) == 0)
+			return argv[i];
+	return NULL;
+}
+
 static bool
 has_argument(int argc, char *const argv[], const char *wanted)
 {
@@ -146,7 +157,7 @@ serve(struct dt_conf *conf, const sigset_t *stop_signals)
 
 /* All that needs EAL. */
 static int
-run_with_eal(struct dt_conf *conf, const sigset_t *stop_signals)
+run_with_eal(struct dt_conf *conf, bool wants_device, const sigset_t *stop_signals)
 {
 	char error[DT_ERROR_SIZE];
 	int err = dt_gmem_catch_faults();
@@ -156,6 +167,12 @@ run_with_eal(struct dt_conf *conf, const sigset_t *stop_signals)
 		return complain(EXIT_NOT_STARTED, strerror(-err));
 	if (conf->no_uplinks_given && add_probed_uplinks(conf, error) != 0)
 		return complain(EXIT_NOT_STARTED, error);
+	if (conf->n_uplinks == 0 && wants_device)
+		return complain(EXIT_NOT_STARTED,
+			"EAL was given a device (-a or --vdev), but no driver took it: is it there "
+			"(lspci), and bound to vfio-pci (dpdk-devbind.py -s)? See EAL's messages above");
+	if (conf->n_uplinks == 0)
+		DT_LOG(WARNING, "there is no uplink: guests reach only each other");
 	if (dt_conf_check(conf, error) != 0)
 		return complain(EXIT_USAGE, error);
 	err = dt_workers_init();
@@ -179,6 +196,7 @@ main(int argc, char *argv[])
 	char error[DT_ERROR_SIZE];
 	struct dt_conf *conf;
 	sigset_t stop_signals;
+	bool wants_device;
 	int code;
 
 	if (dt_early_answer(argc, argv))
@@ -204,11 +222,12 @@ main(int argc, char *argv[])
 	signal(SIGPIPE, SIG_IGN); /* a peer that is gone is an error of that write */
 
 	argv[n_eal] = NULL;
+	wants_device = device_argument(n_eal, argv) != NULL; /* EAL reorders them */
 	if (start_eal(n_eal, argv) != 0) {
 		dt_conf_free(conf);
 		return EXIT_NOT_STARTED;
 	}
-	code = run_with_eal(conf, &stop_signals);
+	code = run_with_eal(conf, wants_device, &stop_signals);
 	rte_eal_cleanup();
 	dt_conf_free(conf);
 	return code;

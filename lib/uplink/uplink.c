@@ -40,8 +40,9 @@ dt_uplink_new(const struct dt_conf_uplink *conf, unsigned int port, struct dt_up
 	uplink->tx_desc = conf->tx_desc;
 	if (rte_eth_dev_get_port_by_name(conf->device, &uplink->device) != 0) {
 		int err = fail(uplink, error, -ENODEV,
-			"no such device: %s; give EAL -a PCI-ADDRESS for a NIC bound to vfio-pci, or --vdev=%s",
-			conf->device, conf->device);
+			"no such device: %s; name it by device=, and have EAL probe it: -a PCI-ADDRESS for a NIC bound "
+			"to vfio-pci, or --vdev",
+			conf->device);
 
 		free(uplink);
 		return err;

@@ -241,7 +241,7 @@ def show_books(dptap):
 
 def keep_up(name):
     title("It stays up for you to look around; Ctrl-C ends it")
-    print(f"  dpdk-telemetry.py -f {name}                 /dptap/ports, /dptap/drops,vm0, /dptap/help …")
+    print(f"  dpdk-telemetry.py -f {name}                 /dptap/ports, /dptap/drops,vm0, /help,/dptap/drops …")
     print(f"  ip netns exec {name} ping {address_of(0)}", flush=True)
     with contextlib.suppress(Interrupted):
         while True:
