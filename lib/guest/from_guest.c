@@ -151,10 +151,7 @@ take_chain(struct dt_pair *pair, struct tally *tally, uint16_t head)
 	unsigned int n_more;
 	enum dt_cause cause;
 
-	pieces->n = 0;
-	pieces->len = 0;
-	pieces->n_desc = 0;
-	pieces->n_steps = 0;
+	dt_vq_pieces_clear(pieces);
 	cause = dt_vq_gather(vq, head, false, pieces);
 	if (cause != DT_CAUSE_MAX) {
 		settle_unmade(pair, tally, 0, cause);

@@ -151,10 +151,7 @@ collect(struct dt_pair *pair, uint64_t want, struct chains *chains, enum dt_caus
 	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
 	struct dt_vq_pieces *pieces = &pair->pieces;
 
-	pieces->n = 0;
-	pieces->len = 0;
-	pieces->n_desc = 0;
-	pieces->n_steps = 0;
+	dt_vq_pieces_clear(pieces);
 	chains->n = 0;
 	/* As long as the guest posts nothing more, the answer is the same. */
 	if (pair->too_few > 0 && dt_vq_available(vq, pair->too_few + 1) == pair->too_few)

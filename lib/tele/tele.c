@@ -82,8 +82,9 @@ info(const struct dt_path *path, const char *params, struct rte_tel_data *data)
 	rte_tel_data_add_dict_uint(data, "mbufs_free", unused);
 }
 
-void
-dt_tele_balance(struct dt_balance *ret_balance)
+/* Read until the law holds, or is broken while nothing moves. */
+static void
+read_balance(struct dt_balance *ret_balance)
 {
 	/* A difference with nothing moving may be a worker that was interrupted in mid-burst: let all go round once. */
 	for (int tries = 0; tries < 5; tries++) {
@@ -103,7 +104,7 @@ balance(const struct dt_path *path, const char *params, struct rte_tel_data *dat
 
 	(void)path;
 	(void)params;
-	dt_tele_balance(&b);
+	read_balance(&b);
 	rte_tel_data_start_dict(data);
 	rte_tel_data_add_dict_uint(data, "received", b.received.packets);
 	rte_tel_data_add_dict_uint(data, "created", b.created.packets);

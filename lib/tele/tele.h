@@ -16,7 +16,4 @@ int dt_tele_start(struct dt_path *path);
 /** Answer no more; returns when no handler looks at the path. */
 void dt_tele_stop(void);
 
-/** The balance as /dptap/balance shows it: read until it holds, or is wrong while nothing moves. Control threads. */
-void dt_tele_balance(struct dt_balance *ret_balance);
-
 #endif

@@ -88,6 +88,16 @@ struct dt_vq_pieces {
 	struct dt_vq_piece piece[DT_VQ_PIECES_MAX];
 };
 
+/** Begin a packet: nothing is gathered yet. The pieces themselves stay as they are; n says how many count. */
+static inline void
+dt_vq_pieces_clear(struct dt_vq_pieces *pieces)
+{
+	pieces->n = 0;
+	pieces->n_steps = 0;
+	pieces->n_desc = 0;
+	pieces->len = 0;
+}
+
 /**
  * Check a ring's place and take it into service: no kicks from the guest from here on. The worker's first act is
  * one dt_vq_interrupt(), in case one was owed.
