@@ -8,7 +8,6 @@ all) the figures themselves drift. README.md beside this file says how to read t
 Exit status: 0 measured; 1 --require was not met; 2 could not measure.
 """
 
-import argparse
 import os
 import shutil
 import signal
@@ -17,53 +16,14 @@ import tempfile
 
 import compare
 from forwarder import TESTPMD
+from guest_load import compile_guest_load
 from machine import HugePages, Placement, check_cpus
+from options import parse_arguments
 from process import BenchError, be_real_time
 import report
-from session import SCENARIOS, Case, Place
+from session import Place
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HUGE_PAGES = 4 * 256 + 64  # four processes with 512 MB each, and something for what they ask for later
-
-
-def parse_arguments():
-    """The command line, checked."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--scenario", default=",".join(SCENARIOS), help="which ways, separated by commas (default: %(default)s)")
-    add("--size", default="64,1518",
-        help="bytes of a frame with its FCS, separated by commas, 64 to 1518 (default: %(default)s)")
-    add("--rounds", type=int, default=24, help="pairs of windows for each row (default: %(default)s)")
-    add("--starts", type=int, default=3, help="fresh starts of both over which they spread (default: %(default)s)")
-    add("--window", type=float, default=0.7, help="seconds of a window (default: %(default)s)")
-    add("--dut-cpu", type=int, default=0, help="CPU of the forwarder (default: %(default)s)")
-    add("--gen-cpu", type=int, default=1, help="CPU of the load (default: %(default)s)")
-    add("--virtio", default="", help="more settings of the load's net_virtio_user, as packed_vq=1,mrg_rxbuf=0")
-    add("--mode", choices=("passthru", "bridge"), default="passthru", help="of dptap's uplink (default: %(default)s)")
-    add("--dptap", default=os.path.join(ROOT, "build", "app", "dptap"), metavar="PATH",
-        help="the dptap to measure (default: %(default)s)")
-    add("--peer", default=TESTPMD, help="what to compare it with: testpmd, or the path of another dptap")
-    add("--calibrate", action="store_true", help="the peer against itself: how far ratios differ from 1 by chance")
-    add("--nice", type=int, default=0,
-        help="nice value of the measured processes; -20 keeps other programs out (default: %(default)s)")
-    add("--sibling-ns", type=float, default=36, help="one-way latency below it: one core (default: %(default)s)")
-    add("--near-ns", type=float, default=110, help="one-way latency below it: one cache (default: %(default)s)")
-    add("--markdown", default=os.path.join(ROOT, "build", "bench.md"), metavar="FILE",
-        help="where the table goes (default: %(default)s)")
-    add("--require", type=float, metavar="RATIO", help="exit with 1 if dptap's speed is below that anywhere")
-    options = parser.parse_args()
-    options.cases = []
-    for scenario in options.scenario.split(","):
-        if scenario not in SCENARIOS:
-            parser.error(f"--scenario: no '{scenario}', only {', '.join(SCENARIOS)}")
-        for size in options.size.split(","):
-            if not size.isdigit() or not 64 <= int(size) <= 1518:
-                parser.error(f"--size: '{size}' is not a number from 64 to 1518")
-            options.cases.append(Case(scenario, int(size)))
-    if not 1 <= options.starts <= options.rounds or options.window < 0.1:
-        parser.error("--starts must be at least 1, --rounds no fewer, and --window at least 0.1")
-    return options
 
 
 def choose_programs(options):
@@ -77,7 +37,7 @@ def choose_programs(options):
             raise BenchError(f"{tool} is not installed (packages: dpdk, util-linux, coreutils, gcc)")
     names = [TESTPMD if program == TESTPMD else "dptap" for program in (subject, options.peer)]
     if names[0] == names[1]:
-        names[1] = "other-" + names[1]
+        names[1] = ("same-" if subject == options.peer else "other-") + names[1]
     return [(names[0], subject), (names[1], options.peer)]
 
 
@@ -86,6 +46,7 @@ def measure_all(options, programs, directory):
     names = [name for name, _ in programs]
     placement = Placement(directory, (options.dut_cpu, options.gen_cpu), options.sibling_ns, options.near_ns)
     results = {}
+    options.guest_load = compile_guest_load(directory) if any(c.n_guests > 1 for c in options.cases) else None
     with HugePages(os.path.join(directory, "hugepages"), HUGE_PAGES) as pages:
         def make_place(cpu):
             return Place(cpu, options.nice, directory, pages.path, f"dptap-bench-{os.getpid()}")
@@ -135,7 +96,7 @@ def bench(options):
 
 def main():
     """Turn errors and signals into messages and statuses."""
-    options = parse_arguments()
+    options = parse_arguments(__doc__)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # unwinds, as Ctrl-C does
     try:
         return bench(options)

@@ -82,7 +82,8 @@ def compare(case, programs, placement, options, make_place, told):
     last_words = []
     for start in range(options.starts):
         n_rounds = options.rounds // options.starts + (start < options.rounds % options.starts)
-        sessions = [Session(name, program, case, options, make_place) for name, program in programs]
+        sessions = [Session(name, program, its_case, options, make_place)
+                    for (name, program), its_case in zip(programs, (case, peers_case(case, options)))]
         try:
             for session in sessions:
                 session.start()
@@ -96,6 +97,12 @@ def compare(case, programs, placement, options, make_place, told):
             finally:
                 sessions[1].stop()
     return pairs, last_words
+
+
+def peers_case(case, options):
+    """The case as the peer gets it: other rings, if the command line says so."""
+    changes = {"virtio": options.peer_virtio, "queues": options.peer_queues}
+    return dataclasses.replace(case, **{name: value for name, value in changes.items() if value is not None})
 
 
 def measure_pair(sessions, placement, swapped):

@@ -18,18 +18,37 @@ class Counted:
     delivered: int    # packets that reached the other side
 
 
-def make_forwarder(name, program, place, socket, mode, guest_mac, nic):
+@dataclasses.dataclass(frozen=True)
+class Wiring:
+    """What a forwarder stands between: a guest and a NIC, or two guests."""
+
+    sockets: list  # where each guest connects
+    macs: tuple    # of the guests
+    queues: int    # queue pairs of each guest
+    gso: bool      # guests leave segmentation and checksums to each other
+    mode: str      # of dptap's uplink
+    nic: str       # --vdev, "": there is none
+
+
+def make_forwarder(name, program, place, wiring):
     """The forwarder that `program` names: "testpmd", or the path of a dptap."""
     if program == TESTPMD:
-        return Testpmd(name, place, socket, nic)
-    return Dptap(name, program, place, socket, mode, guest_mac, nic)
+        return Testpmd(name, place, wiring)
+    return Dptap(name, program, place, wiring)
 
 
 class Testpmd:
-    """dpdk-testpmd: net_vhost to the guest, io forwarding, which looks at no packet."""
+    """dpdk-testpmd: net_vhost to the guests, io forwarding, which looks at no packet."""
 
-    def __init__(self, name, place, socket, nic):
-        self._arguments = (name, ["--vdev", f"net_vhost0,iface={socket}", "--vdev", nic], ["--forward-mode=io"], place)
+    def __init__(self, name, place, wiring):
+        # what it receives as a segmentation request it sends as one only with the flags of older releases
+        more = ",tso=1,legacy-ol-flags=1" if wiring.gso else ""
+        vdevs = [f"net_vhost{i},iface={path},queues={wiring.queues}{more}" for i, path in enumerate(wiring.sockets)]
+        eal = [word for vdev in vdevs + [wiring.nic] if vdev for word in ("--vdev", vdev)]
+        options = ["--forward-mode=io", f"--rxq={wiring.queues}", f"--txq={wiring.queues}"]
+        if wiring.gso:
+            options += ["--total-num-mbufs=32768"]
+        self._arguments = (name, eal, options, place)
         self._console = None
 
     @property
@@ -42,7 +61,7 @@ class Testpmd:
         self._console = Console(*self._arguments)
         self._console.wait_ready()
 
-    def wait_guest(self):
+    def wait_guests(self):
         """Begin to forward; testpmd does not tell when a guest is ready, and does not mind."""
         self._console.command("start")
 
@@ -63,17 +82,22 @@ class Testpmd:
 
 
 class Dptap:
-    """dptap with one uplink and one guest, read through its telemetry."""
+    """dptap with its guests, and an uplink where there is a NIC, read through its telemetry."""
 
-    GUEST = "vm0"
-
-    def __init__(self, name, program, place, socket, mode, guest_mac, nic):
+    def __init__(self, name, program, place, wiring):
         self._name = name
         self._file_prefix = place.file_prefix(name)
         self._place = place
-        self._uplink = nic.split(",", maxsplit=1)[0]
-        self._argv = ([program] + place.eal(name) + ["--vdev", nic, "--", "--uplink", f"{self._uplink},mode={mode}",
-                                                     "--guest", f"{self.GUEST},socket={socket},mac={guest_mac}"])
+        self._guests = [f"vm{i}" for i in range(len(wiring.sockets))]
+        self._uplink = wiring.nic.split(",", maxsplit=1)[0]
+        self._argv = [program] + place.eal(name)
+        if self._uplink:
+            self._argv += ["--vdev", wiring.nic, "--", "--uplink", f"{self._uplink},mode={wiring.mode}"]
+        else:
+            self._argv += ["--"]
+        for guest, path, mac in zip(self._guests, wiring.sockets, wiring.macs):
+            more = f",queues={wiring.queues}" if wiring.queues > 1 else ""
+            self._argv += ["--guest", f"{guest},socket={path},mac={mac}{more}"]
         self._telemetry = None
         self._before = None
         self.process = None
@@ -84,10 +108,11 @@ class Dptap:
         self.process.expect(r"dptap: ready:", 30)
         self._telemetry = Telemetry(self._file_prefix)
 
-    def wait_guest(self):
-        """Wait until it serves the guest's queues."""
-        wait_until(lambda: self._telemetry.ask(f"/dptap/port,{self.GUEST}")["state"] == "RUNNING", 20,
-                   f"{self._name}: {self.GUEST} is RUNNING")
+    def wait_guests(self):
+        """Wait until it serves the guests' queues."""
+        for guest in self._guests:
+            wait_until(lambda guest=guest: self._telemetry.ask(f"/dptap/port,{guest}")["state"] == "RUNNING", 20,
+                       f"{self._name}: {guest} is RUNNING")
 
     def begin(self):
         """Start counting."""
@@ -99,12 +124,12 @@ class Dptap:
         return Counted(now.busy_cycles - self._before.busy_cycles, now.delivered - self._before.delivered)
 
     def _read(self):
-        """Only one direction carries packets, so both ways out can be added up."""
-        uplink = self._telemetry.ask(f"/dptap/port,{self._uplink}")
-        guest = self._telemetry.ask(f"/dptap/port,{self.GUEST}")
+        """Each packet leaves by one port, so all ways out can be added up."""
+        delivered = sum(self._telemetry.ask(f"/dptap/port,{guest}")["to_guest"]["delivered"] for guest in self._guests)
+        if self._uplink:
+            delivered += self._telemetry.ask(f"/dptap/port,{self._uplink}")["port_tx"]["delivered"]
         lcores = self._telemetry.ask("/dptap/lcores").values()
-        return Counted(busy_cycles=sum(lcore["busy_cycles"] for lcore in lcores),
-                       delivered=uplink["port_tx"]["delivered"] + guest["to_guest"]["delivered"])
+        return Counted(busy_cycles=sum(lcore["busy_cycles"] for lcore in lcores), delivered=delivered)
 
     def stop(self):
         """End it; BenchError if it says that its books are wrong."""

@@ -6,6 +6,8 @@ import platform
 import re
 import subprocess
 
+from session import GSO
+
 HEADER = """\
 | direction | frame | placement | pairs | {0} Mpps | {1} Mpps | Mpps ratio | {0} cycles/packet | {1} cycles/packet \
 | cycles ratio | load busy | speed |
@@ -16,7 +18,7 @@ EXPLANATION = """\
 Ratios are {0} to {1}: the median over pairs of neighbouring windows and, in parentheses, their middle half.
 Placement is how near the two CPUs were to each other (sibling: one core; near: one cache; far: two caches).
 Cycles are those of rounds that moved packets, for each packet that arrived. Speed, {1} being 1: from guest to NIC
-the load is the bottleneck, so it compares cycles; from NIC to guest it compares throughput.
+the load is the bottleneck, so it compares cycles; otherwise it compares throughput.
 """
 
 
@@ -42,18 +44,25 @@ def _both(names, values, form):
 def markdown(results, names, options):
     """The whole result as a page. @results: {case: its summaries}."""
     lines = [f"{names[0]} against {names[1]}, mode {options.mode}"
-             + (f", virtio {options.virtio}" if options.virtio else "")
+             + (f", peer's virtio {options.peer_virtio or 'split'}" if options.peer_virtio is not None else "")
+             + (f", peer's queue pairs {options.peer_queues}" if options.peer_queues else "")
              + f", windows of {options.window:g} s, {options.starts} starts.",
              machine(), "", HEADER.format(*names).rstrip()]
     for case, summaries in results.items():
         if not summaries:
-            lines.append(f"| {case.scenario} | {case.size} | no pair counted | 0 |" + " |" * 8)
+            lines.append(f"| {case.scenario} | {frame_of(case)} | no pair counted | 0 |" + " |" * 8)
         for s in summaries:
-            lines.append(f"| {case.scenario} | {case.size} | {s.placement} | {s.n_pairs} "
+            lines.append(f"| {case.scenario} | {frame_of(case)} | {s.placement} | {s.n_pairs} "
                          f"| {s.mpps[0]:.2f} | {s.mpps[1]:.2f} | {s.mpps_ratio} "
                          f"| {s.cycles[0]:.0f} | {s.cycles[1]:.0f} | {s.cycles_ratio} "
                          f"| {s.load_busy[0]:.0%}, {s.load_busy[1]:.0%} | **{s.speed:.2f}** |")
     return "\n".join(lines) + "\n\n" + EXPLANATION.format(*names)
+
+
+def frame_of(case):
+    """The second column: the frame, and over what rings where they are not the usual ones."""
+    queues = f"{case.queues} queue pairs" if case.queues > 1 else ""
+    return ", ".join(filter(None, ("64 KiB TCP" if case.size == GSO else str(case.size), case.virtio, queues)))
 
 
 def machine():

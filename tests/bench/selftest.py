@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The benchmark's own arithmetic: what is read out of testpmd, which pairs count, and what they amount to."""
 
+import argparse
+import contextlib
 import io
 import struct
 import unittest
 
 import compare
-from compare import Pair, Ratio, judge, summarise
+from compare import Pair, Ratio, judge, peers_case, summarise
+from options import ROWS, chosen_cases
 from process import BenchError
-from session import GUEST_TO_NIC, NIC_TO_GUEST, Case, Window, write_capture
+from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, NIC_TO_GUEST, Case, Window, write_capture
 from testpmd import parse_forward_stats
 
 STATS = """
@@ -70,6 +73,34 @@ class Pairs(unittest.TestCase):
 
         self.assertAlmostEqual(summarise(Case(NIC_TO_GUEST, 64), pairs)[0].speed, 1.2)
         self.assertAlmostEqual(summarise(Case(GUEST_TO_NIC, 64), pairs)[0].speed, 2.0)
+
+
+class Cases(unittest.TestCase):
+    """Which rows are measured."""
+
+    @staticmethod
+    def chosen(**options):
+        """What the command line with these options asks for."""
+        given = {"scenario": None, "size": None, "virtio": None, "queues": None} | options
+        return chosen_cases(argparse.Namespace(**given), argparse.ArgumentParser())
+
+    def test_without_a_choice_all_rows_are_measured(self):
+        self.assertEqual(self.chosen(), ROWS)
+
+    def test_each_choice_narrows_them(self):
+        self.assertEqual(self.chosen(scenario=GUEST_TO_GUEST, size=f"64,{GSO}", virtio="packed_vq=1"),
+                         [Case(GUEST_TO_GUEST, 64, "packed_vq=1"), Case(GUEST_TO_GUEST, GSO, "packed_vq=1")])
+
+    def test_what_cannot_be_measured_is_refused(self):
+        for wrong in ({"size": "63"}, {"size": "large"}, {"scenario": "sideways"},
+                      {"size": GSO, "scenario": GUEST_TO_NIC}):
+            with contextlib.redirect_stderr(io.StringIO()), self.assertRaises(SystemExit):
+                self.chosen(**wrong)
+
+    def test_the_peer_may_have_other_rings(self):
+        options = argparse.Namespace(peer_virtio="", peer_queues=None)
+
+        self.assertEqual(peers_case(Case(NIC_TO_GUEST, 64, "packed_vq=1", 2), options), Case(NIC_TO_GUEST, 64, "", 2))
 
 
 class Requirement(unittest.TestCase):

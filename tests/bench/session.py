@@ -7,33 +7,51 @@ import shutil
 import struct
 import time
 
-from forwarder import make_forwarder
+from forwarder import Wiring, make_forwarder
+from guest_load import GuestLoad
 from process import BenchError, wait_until
 from testpmd import Console
 
 GUEST_TO_NIC = "guest-to-nic"
 NIC_TO_GUEST = "nic-to-guest"
-SCENARIOS = (GUEST_TO_NIC, NIC_TO_GUEST)
+GUEST_TO_GUEST = "guest-to-guest"
+SCENARIOS = (GUEST_TO_NIC, NIC_TO_GUEST, GUEST_TO_GUEST)
 
-GUEST_MAC = "02:00:00:00:00:11"
+MACS = ("02:00:00:00:00:11", "02:00:00:00:00:12")
 RING_SIZE = 1024  # of the guest's queues
 SETTLE_S = 0.1    # caches and rings are warm again this long after a thaw
 
 
+GSO = "gso"
+"""In place of a frame's size: TCP of 64 KiB that the sender leaves to be cut into segments."""
+
+GSO_LENGTH = 65549  # bytes of such a frame: 65,535 of IPv4
+GSO_MSS = 1448
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What passes, and in which direction: one row of the result."""
+    """What passes, in which direction, and over what rings: one row of the result."""
 
     scenario: str
-    size: int  # bytes of a frame as RFC 2544 counts them: with the four of its check sequence
+    size: object     # GSO; or bytes of a frame as RFC 2544 counts them: with the four of its check sequence
+    virtio: str = ""  # more settings of the guest's net_virtio_user
+    queues: int = 1   # queue pairs of each guest
 
     @property
     def length(self):
         """Bytes of a frame as programs see them."""
-        return self.size - 4
+        return GSO_LENGTH if self.size == GSO else self.size - 4
+
+    @property
+    def n_guests(self):
+        """How many guests there are."""
+        return 2 if self.scenario == GUEST_TO_GUEST else 1
 
     def __str__(self):
-        return f"{self.scenario} {self.size} B"
+        size = "64 KiB TCP" if self.size == GSO else f"{self.size} B"
+        queues = f"{self.queues} queue pairs" if self.queues > 1 else ""
+        return " ".join(filter(None, (self.scenario, size, self.virtio, queues)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +89,12 @@ class Window:
 
 
 def nic_devargs(case, mode, directory):
-    """The NIC, as --vdev: null frames without end; in bridge mode frames need an address."""
+    """The NIC, as --vdev: null frames without end; in bridge mode, and where queues are chosen, they need addresses."""
+    if case.scenario == GUEST_TO_GUEST:
+        return ""
     if case.scenario == GUEST_TO_NIC:
         return f"net_null0,size={case.length},no-rx=1"
-    if mode == "passthru":
+    if mode == "passthru" and case.queues == 1:
         return f"net_null0,size={case.length}"
     path = os.path.join(directory, f"nic-{case.size}.pcap")
     with open(path, "wb") as file:
@@ -83,16 +103,18 @@ def nic_devargs(case, mode, directory):
 
 
 def write_capture(file, length, n_frames=256):
-    """A capture file of equal frames addressed to the guest."""
-    mac = bytes.fromhex(GUEST_MAC.replace(":", ""))
-    frame = (mac + bytes.fromhex("0200000000fe") + b"\x88\xb5").ljust(length, b"\0")  # 88b5: local experiments
+    """A capture file of UDP frames addressed to the guest, each of another flow."""
+    mac = bytes.fromhex(MACS[0].replace(":", ""))
     file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
-    for _ in range(n_frames):
-        file.write(struct.pack("<IIII", 0, 0, length, length) + frame)
+    for number in range(n_frames):
+        ip = struct.pack(">BBHHHBBHII", 0x45, 0, length - 14, 0, 0, 64, 17, 0, 0xC0000201, 0xC0000202)
+        udp = struct.pack(">HHHH", 1024 + number, 2000, length - 34, 0)
+        frame = mac + bytes.fromhex("0200000000fe") + b"\x08\x00" + ip + udp
+        file.write(struct.pack("<IIII", 0, 0, length, length) + frame.ljust(length, b"\0"))
 
 
 class Session:
-    """A forwarder on one CPU between a NIC and a guest's socket, and the load on another CPU playing the guest."""
+    """A forwarder on one CPU between a NIC and a guest (or between two guests), and the load on another CPU."""
 
     def __init__(self, name, program, case, options, make_place):
         self.name = name
@@ -100,28 +122,40 @@ class Session:
         self._seconds = options.window
         self._load = None
         self._load_name = name + "-load"
+        self._load_program = options.guest_load
         self._places = {name: make_place(options.dut_cpu), self._load_name: make_place(options.gen_cpu)}
         place = self._places[name]
-        self._socket = os.path.join(place.directory, name + ".sock")
-        self._forwarder = make_forwarder(name, program, place, self._socket, options.mode, GUEST_MAC,
-                                         nic_devargs(case, options.mode, place.directory))
-        self._virtio = options.virtio
+        self._sockets = [os.path.join(place.directory, f"{name}{i}.sock") for i in range(case.n_guests)]
+        wiring = Wiring(self._sockets, MACS, case.queues, case.size == GSO, options.mode,
+                        nic_devargs(case, options.mode, place.directory))
+        self._forwarder = make_forwarder(name, program, place, wiring)
 
     def start(self):
         """Start both, wait until the guest's queues run, and let packets flow."""
         self._forwarder.start()
-        wait_until(lambda: os.path.exists(self._socket), 20, f"{self.name} listens on {self._socket}")
-        devargs = f"net_virtio_user0,path={self._socket},queue_size={RING_SIZE},mac={GUEST_MAC}"
-        if self._virtio:
-            devargs += "," + self._virtio
-        mode = "txonly" if self._case.scenario == GUEST_TO_NIC else "rxonly"
-        self._load = Console(self._load_name, ["--vdev", devargs],
-                             [f"--forward-mode={mode}", "--total-num-mbufs=8192", "--mbcache=512", "--burst=32",
-                              f"--txpkts={self._case.length}"], self._places[self._load_name])
+        for path in self._sockets:
+            wait_until(lambda path=path: os.path.exists(path), 20, f"{self.name} listens on {path}")
+        self._load = self._make_load()
         self._load.wait_ready()
-        self._forwarder.wait_guest()
+        self._forwarder.wait_guests()
         self._load.command("start")
         wait_until(lambda: self._arrived(self._load.stats()[0]) > 0, 10, f"{self.name}: packets pass {self._case}")
+
+    def _make_load(self):
+        case, place = self._case, self._places[self._load_name]
+        vdevs = []
+        for number, path in enumerate(self._sockets):
+            devargs = f"net_virtio_user{number},path={path},queue_size={RING_SIZE},mac={MACS[number]}"
+            if case.queues > 1:
+                devargs += f",queues={case.queues}"
+            vdevs += ["--vdev", ",".join(filter(None, (devargs, case.virtio)))]
+        if case.scenario == GUEST_TO_GUEST:
+            return GuestLoad(self._load_name, self._load_program, vdevs,
+                             [case.length, GSO_MSS if case.size == GSO else 0, case.queues, *MACS], place)
+        mode = "txonly" if case.scenario == GUEST_TO_NIC else "rxonly"
+        return Console(self._load_name, vdevs,
+                       [f"--forward-mode={mode}", "--total-num-mbufs=16384", "--mbcache=512", "--burst=32",
+                        f"--txpkts={case.length}", f"--rxq={case.queues}", f"--txq={case.queues}"], place)
 
     def freeze(self):
         """Both off their CPUs: the load first, so that the forwarder is left with nothing to do."""
@@ -177,6 +211,7 @@ class Session:
             finally:
                 for name, place in self._places.items():
                     shutil.rmtree(os.path.join("/var/run/dpdk", place.file_prefix(name)), ignore_errors=True)
-                if os.path.exists(self._socket):
-                    os.unlink(self._socket)
+                for path in self._sockets:
+                    if os.path.exists(path):
+                        os.unlink(path)
         return last_words

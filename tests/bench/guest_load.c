@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Two guests in one process, that send to each other as fast as they can: net_virtio_user0 and net_virtio_user1.
+ *
+ *   guest_load EAL-ARGUMENTS -- LENGTH MSS QUEUES MAC0 MAC1
+ *
+ * LENGTH: bytes of a frame, up to 65,549. MSS 0: plain frames; else TCP over IPv4 that is left to be cut into
+ * segments of MSS bytes, checksum and all. Commands on standard input, a line each: start, clear, stats, quit. Each
+ * is answered with what was counted since "clear": frames sent and received by both, and cycles of the rounds that
+ * moved any.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_ethdev.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_tcp.h>
+
+#define BURST      32
+#define RING_SIZE  1024
+#define ROOM       2048
+#define FRAME_MAX  65549u
+#define QUEUES_MAX 16
+
+static struct {
+	uint32_t length; /* bytes of a frame */
+	uint16_t mss; /* 0: plain */
+	uint16_t n_queues;
+	uint16_t burst; /* frames sent as one */
+	struct rte_mempool *pool;
+	uint8_t frame[2][128]; /* how the frames of each port begin */
+
+	/* control writes */
+	bool running;
+	bool stop;
+	uint64_t base[3];
+
+	/* the worker writes: sent, received, busy cycles */
+	uint64_t count[3];
+} load;
+
+static void __attribute__((noreturn)) fail(const char *what, int err)
+{
+	fprintf(stderr, "guest_load: %s: %s\n", what, err != 0 ? rte_strerror(abs(err)) : "failed");
+	exit(1);
+}
+
+static void
+make_frame(uint8_t *frame, const struct rte_ether_addr *from, const struct rte_ether_addr *to)
+{
+	struct rte_ether_hdr *eth = (struct rte_ether_hdr *)frame;
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(eth + 1);
+	struct rte_tcp_hdr *tcp = (struct rte_tcp_hdr *)(ip + 1);
+
+	eth->src_addr = *from;
+	eth->dst_addr = *to;
+	eth->ether_type = rte_cpu_to_be_16(load.mss > 0 ? RTE_ETHER_TYPE_IPV4 : 0x88b5); /* local experiments */
+	if (load.mss == 0)
+		return;
+	ip->version_ihl = RTE_IPV4_VHL_DEF;
+	ip->total_length = rte_cpu_to_be_16((uint16_t)(load.length - sizeof(*eth)));
+	ip->time_to_live = 64;
+	ip->next_proto_id = IPPROTO_TCP;
+	ip->src_addr = rte_cpu_to_be_32(RTE_IPV4(192, 0, 2, 1));
+	ip->dst_addr = rte_cpu_to_be_32(RTE_IPV4(192, 0, 2, 2));
+	tcp->src_port = rte_cpu_to_be_16(1000);
+	tcp->dst_port = rte_cpu_to_be_16(2000);
+	tcp->data_off = sizeof(*tcp) / 4 << 4;
+	tcp->tcp_flags = RTE_TCP_ACK_FLAG;
+	ip->hdr_checksum = rte_ipv4_cksum(ip);
+	tcp->cksum = rte_ipv4_phdr_cksum(ip, RTE_MBUF_F_TX_TCP_SEG);
+}
+
+static void
+start_port(uint16_t port)
+{
+	struct rte_eth_conf conf = { 0 };
+	struct rte_eth_dev_info info;
+	int err = rte_eth_dev_info_get(port, &info);
+
+	if (err != 0)
+		fail("port", err);
+	if (load.length > ROOM)
+		conf.txmode.offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if (load.mss > 0) {
+		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO;
+		conf.rxmode.offloads = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_LRO;
+		conf.rxmode.max_lro_pkt_size = FRAME_MAX;
+	}
+	if ((conf.txmode.offloads & ~info.tx_offload_capa) != 0 || (conf.rxmode.offloads & ~info.rx_offload_capa) != 0)
+		fail("the forwarder does not offer segmentation and checksum offload", -ENOTSUP);
+	err = rte_eth_dev_configure(port, load.n_queues, load.n_queues, &conf);
+	for (uint16_t q = 0; err == 0 && q < load.n_queues; q++) {
+		err = rte_eth_rx_queue_setup(port, q, RING_SIZE, SOCKET_ID_ANY, NULL, load.pool);
+		if (err == 0)
+			err = rte_eth_tx_queue_setup(port, q, RING_SIZE, SOCKET_ID_ANY, NULL);
+	}
+	if (err == 0)
+		err = rte_eth_dev_start(port);
+	if (err != 0)
+		fail("port cannot be started", err);
+}
+
+/* A frame in as many mbufs as it needs; only its beginning is written. */
+static struct rte_mbuf *
+new_frame(unsigned int port)
+{
+	struct rte_mbuf *mbufs[FRAME_MAX / ROOM + 1];
+	unsigned int n = (load.length + ROOM - 1) / ROOM;
+	struct rte_mbuf *first;
+
+	if (rte_pktmbuf_alloc_bulk(load.pool, mbufs, n) != 0)
+		return NULL;
+	first = mbufs[0];
+	for (unsigned int i = 0; i < n; i++) {
+		mbufs[i]->data_len = (uint16_t)(i + 1 < n ? ROOM : load.length - i * ROOM);
+		mbufs[i]->next = i + 1 < n ? mbufs[i + 1] : NULL;
+	}
+	first->nb_segs = (uint16_t)n;
+	first->pkt_len = load.length;
+	memcpy(rte_pktmbuf_mtod(first, void *), load.frame[port], 60);
+	if (load.mss > 0) {
+		first->ol_flags =
+			RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+		first->l2_len = sizeof(struct rte_ether_hdr);
+		first->l3_len = sizeof(struct rte_ipv4_hdr);
+		first->l4_len = sizeof(struct rte_tcp_hdr);
+		first->tso_segsz = load.mss;
+	}
+	return first;
+}
+
+static unsigned int
+send_some(uint16_t port, uint16_t queue)
+{
+	struct rte_mbuf *pkts[BURST];
+	uint16_t n = 0, sent;
+
+	while (n < load.burst && (pkts[n] = new_frame(port)) != NULL)
+		n++;
+	sent = rte_eth_tx_burst(port, queue, pkts, n);
+	rte_pktmbuf_free_bulk(&pkts[sent], (unsigned int)(n - sent));
+	return sent;
+}
+
+static unsigned int
+receive_some(uint16_t port, uint16_t queue)
+{
+	struct rte_mbuf *pkts[BURST];
+	uint16_t n = rte_eth_rx_burst(port, queue, pkts, BURST);
+	unsigned int n_whole = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		n_whole += pkts[i]->pkt_len == load.length;
+	rte_pktmbuf_free_bulk(pkts, n);
+	return n_whole;
+}
+
+static int
+worker(void *arg)
+{
+	uint64_t then = rte_rdtsc(), now;
+
+	(void)arg;
+	while (!__atomic_load_n(&load.stop, __ATOMIC_RELAXED)) {
+		unsigned int sent = 0, received = 0;
+
+		if (__atomic_load_n(&load.running, __ATOMIC_RELAXED))
+			for (uint16_t q = 0; q < load.n_queues; q++) {
+				for (uint16_t port = 0; port < 2; port++) {
+					received += receive_some(port, q);
+					sent += send_some(port, q);
+				}
+			}
+		now = rte_rdtsc();
+		load.count[0] += sent;
+		load.count[1] += received;
+		load.count[2] += sent + received > 0 ? now - then : 0;
+		then = now;
+	}
+	return 0;
+}
+
+static void
+obey(void)
+{
+	char line[64];
+
+	puts("ready");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strcmp(line, "start") == 0)
+			__atomic_store_n(&load.running, true, __ATOMIC_RELAXED);
+		else if (strcmp(line, "clear") == 0)
+			memcpy(load.base, load.count, sizeof(load.base));
+		else if (strcmp(line, "quit") == 0)
+			break;
+		printf("%s: sent %lu received %lu busy %lu hz %lu\n", line, load.count[0] - load.base[0],
+			load.count[1] - load.base[1], load.count[2] - load.base[2], rte_get_tsc_hz());
+		fflush(stdout);
+	}
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct rte_ether_addr macs[2];
+	int done = rte_eal_init(argc, argv);
+
+	if (done < 0)
+		fail("EAL", rte_errno);
+	argc -= done;
+	argv += done;
+	if (argc != 6 || rte_ether_unformat_addr(argv[4], &macs[0]) != 0 ||
+		rte_ether_unformat_addr(argv[5], &macs[1]) != 0)
+		fail("usage: guest_load EAL-ARGUMENTS -- LENGTH MSS QUEUES MAC0 MAC1", 0);
+	load.length = (uint32_t)atoi(argv[1]);
+	load.mss = (uint16_t)atoi(argv[2]);
+	load.n_queues = (uint16_t)atoi(argv[3]);
+	if (load.length < 60 || load.length > FRAME_MAX || load.n_queues < 1 || load.n_queues > QUEUES_MAX)
+		fail("LENGTH is 60 to 65549, QUEUES 1 to 16", 0);
+	if (rte_eth_dev_count_avail() != 2 || rte_get_next_lcore(-1, 1, 0) >= RTE_MAX_LCORE)
+		fail("wants two ports and two lcores", 0);
+	load.burst = load.length > ROOM ? 4 : BURST;
+	load.pool = rte_pktmbuf_pool_create(
+		"load", 16384u * load.n_queues, 512, 0, ROOM + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+	if (load.pool == NULL)
+		fail("mbufs", rte_errno);
+	for (unsigned int i = 0; i < 2; i++) {
+		make_frame(load.frame[i], &macs[i], &macs[1 - i]);
+		start_port((uint16_t)i);
+	}
+	rte_eal_remote_launch(worker, NULL, rte_get_next_lcore(-1, 1, 0));
+	obey();
+	__atomic_store_n(&load.stop, true, __ATOMIC_RELAXED);
+	rte_eal_mp_wait_lcore();
+	for (uint16_t port = 0; port < 2; port++) {
+		rte_eth_dev_stop(port);
+		rte_eth_dev_close(port);
+	}
+	rte_eal_cleanup();
+	return 0;
+}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The load of two guests that send to each other: guest_load.c, compiled here, driven and read over its console."""
+
+import os
+import re
+import shlex
+import time
+
+from machine import run
+from process import Process
+from testpmd import ForwardStats
+
+STATS = re.compile(r"stats: sent (\d+) received (\d+) busy (\d+) hz (\d+)\n")
+
+
+def compile_guest_load(directory):
+    """Compile it; returns the program's path."""
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest_load.c")
+    program = os.path.join(directory, "guest_load")
+    flags, libs = (shlex.split(run(["pkg-config", what, "libdpdk"], "cannot find DPDK"))
+                   for what in ("--cflags", "--libs"))
+    run(["cc", "-O3", *flags, "-march=native", "-o", program, source, *libs], "cannot compile guest_load.c")
+    return program
+
+
+class GuestLoad:
+    """One such process on one CPU; the interface is that of testpmd's Console, as far as a load needs it."""
+
+    def __init__(self, name, program, eal, arguments, place):
+        argv = [program] + place.eal(name) + ["--no-telemetry"] + eal + ["--"] + [str(a) for a in arguments]
+        self.process = Process(name, argv, place.cpu, place.log(name), place.nice)
+
+    def wait_ready(self):
+        """Wait until its ports are up."""
+        self.process.expect(r"ready\n", 30)
+
+    def command(self, line):
+        """Run a command; returns (the answer's match, the monotonic time of the answer)."""
+        self.process.send(line)
+        found = self.process.expect(STATS.pattern.replace("stats", line), 10)
+        return found, time.monotonic()
+
+    def clear_stats(self):
+        """Start counting at zero; returns the time."""
+        return self.command("clear")[1]
+
+    def stats(self):
+        """(ForwardStats since the last clear, time of their reading)."""
+        found, when = self.command("stats")
+        received, sent = int(found[2]), int(found[1])
+        return ForwardStats(received=received, sent=sent, busy_cycles=int(found[3]), tsc_hz=int(found[4])), when
+
+    def stop(self):
+        """End it."""
+        self.process.stop("quit")

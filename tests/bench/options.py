@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line of the benchmark, and the rows that it asks for."""
+
+import argparse
+import os
+
+from forwarder import TESTPMD
+from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, NIC_TO_GUEST, SCENARIOS, Case
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+ROWS = [Case(scenario, size) for scenario in SCENARIOS for size in (64, 1518)] + [
+    Case(GUEST_TO_GUEST, GSO),
+    Case(GUEST_TO_NIC, 64, "packed_vq=1"),
+    Case(NIC_TO_GUEST, 64, "packed_vq=1"),
+]
+"""What is measured unless one of --scenario, --size, --virtio and --queues chooses otherwise."""
+
+
+def chosen_cases(options, parser):
+    """The rows that the command line asks for."""
+    if not (options.scenario or options.size or options.virtio or options.queues):
+        return ROWS
+    cases = []
+    for scenario in (options.scenario or ",".join(SCENARIOS)).split(","):
+        if scenario not in SCENARIOS:
+            parser.error(f"--scenario: no '{scenario}', only {', '.join(SCENARIOS)}")
+        for size in (options.size or "64,1518").split(","):
+            if size == GSO and scenario != GUEST_TO_GUEST:
+                parser.error(f"--size {GSO}: only from guest to guest; no NIC here cuts segments")
+            if size != GSO and not (size.isdigit() and 64 <= int(size) <= 1518):
+                parser.error(f"--size: '{size}' is neither a number from 64 to 1518 nor '{GSO}'")
+            cases.append(Case(scenario, size if size == GSO else int(size), options.virtio or "", options.queues or 1))
+    return cases
+
+
+def parse_arguments(description):
+    """The command line, checked."""
+    parser = argparse.ArgumentParser(prog="bench", description=description,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--scenario", help=f"which ways, separated by commas: {', '.join(SCENARIOS)} (default: all)")
+    add("--size", help="bytes of a frame with its FCS, separated by commas, 64 to 1518 (default: 64,1518); "
+        f"or {GSO}: TCP of 64 KiB that guests leave to each other uncut")
+    add("--rounds", type=int, default=24, help="pairs of windows for each row (default: %(default)s)")
+    add("--starts", type=int, default=3, help="fresh starts of both over which they spread (default: %(default)s)")
+    add("--window", type=float, default=0.7, help="seconds of a window (default: %(default)s)")
+    add("--dut-cpu", type=int, default=0, help="CPU of the forwarder (default: %(default)s)")
+    add("--gen-cpu", type=int, default=1, help="CPU of the load (default: %(default)s)")
+    add("--virtio", help="more settings of the load's net_virtio_user, as packed_vq=1,mrg_rxbuf=0")
+    add("--queues", type=int, help="queue pairs of each guest (default: 1)")
+    add("--peer-virtio", help="the same for the peer's load (default: as --virtio)")
+    add("--peer-queues", type=int, help="the same for the peer (default: as --queues)")
+    add("--mode", choices=("passthru", "bridge"), default="passthru", help="of dptap's uplink (default: %(default)s)")
+    add("--dptap", default=os.path.join(ROOT, "build", "app", "dptap"), metavar="PATH",
+        help="the dptap to measure (default: %(default)s)")
+    add("--peer", default=TESTPMD, help="what to compare it with: testpmd, or the path of another dptap")
+    add("--calibrate", action="store_true", help="the peer against itself: how far ratios differ from 1 by chance")
+    add("--nice", type=int, default=0,
+        help="nice value of the measured processes; -20 keeps other programs out (default: %(default)s)")
+    add("--sibling-ns", type=float, default=36, help="one-way latency below it: one core (default: %(default)s)")
+    add("--near-ns", type=float, default=110, help="one-way latency below it: one cache (default: %(default)s)")
+    add("--markdown", default=os.path.join(ROOT, "build", "bench.md"), metavar="FILE",
+        help="where the table goes (default: %(default)s)")
+    add("--require", type=float, metavar="RATIO", help="exit with 1 if dptap's speed is below that anywhere")
+    options = parser.parse_args()
+    options.cases = chosen_cases(options, parser)
+    for queues in (options.queues, options.peer_queues):
+        if queues is not None and not 1 <= queues <= 16:
+            parser.error(f"--queues, --peer-queues: {queues} is not a number from 1 to 16")
+    if (options.queues or 1) > 1 and options.peer == TESTPMD:
+        parser.error("--queues: testpmd would want as many queues of the NIC; name a dptap as --peer")
+    if not 1 <= options.starts <= options.rounds or options.window < 0.1:
+        parser.error("--starts must be at least 1, --rounds no fewer, and --window at least 0.1")
+    return options
