@@ -106,6 +106,16 @@ start_eal(int argc, char *argv[])
 	return -1;
 }
 
+/* For --check-config. */
+static int
+say_fine(const struct dt_conf *conf)
+{
+	printf("dptap: %s: nothing wrong: %u uplink%s, %u guest%s%s\n", conf->source, conf->n_uplinks,
+		conf->n_uplinks == 1 ? "" : "s", conf->n_guests, conf->n_guests == 1 ? "" : "s",
+		conf->no_uplinks_given ? "; the uplinks will be what EAL probes" : "");
+	return EXIT_FINE;
+}
+
 static void
 say_ready(const struct dt_path *path)
 {
@@ -210,7 +220,7 @@ main(int argc, char *argv[])
 	if (dt_conf_parse(argc - own, argv + own, error, &conf) != 0)
 		return complain(EXIT_USAGE, error);
 	if (conf->check_only) {
-		code = dt_conf_check(conf, error) == 0 ? EXIT_FINE : complain(EXIT_USAGE, error);
+		code = dt_conf_check(conf, error) == 0 ? say_fine(conf) : complain(EXIT_USAGE, error);
 		dt_conf_free(conf);
 		return code;
 	}

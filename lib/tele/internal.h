@@ -5,6 +5,8 @@
 
 #include "tele.h"
 
+#include <stdbool.h>
+
 #include "compat.h"
 
 /* A handler: fill @p data, of which nothing is begun yet. */
@@ -26,8 +28,11 @@ void dt_tele_error(struct rte_tel_data *data, const char *fmt, ...) __attribute_
  * that as the parameter.
  */
 
-/** Where an answer begins. */
-unsigned int dt_tele_first(const char *params);
+/**
+ * Where an answer begins: @p params is a number, or nothing for 0.
+ * @return false: it is something else, and @p data says so
+ */
+bool dt_tele_first(const char *params, struct rte_tel_data *data, unsigned int *ret_first);
 
 /** Bytes of JSON that one answer may take up, with some to spare. */
 #define DT_TELE_ROOM 15000

@@ -63,9 +63,11 @@ add_books(struct rte_tel_data *data, unsigned int lcore)
 void
 dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_data *data)
 {
-	unsigned int n = 0;
+	unsigned int first, n = 0;
 	size_t used = 0;
 
+	if (!dt_tele_first(params, data, &first))
+		return;
 	rte_tel_data_start_dict(data);
 	for (unsigned int i = 0; i < dt_workers_count(); i++) {
 		const struct dt_worker *worker = dt_worker_at(i);
@@ -73,7 +75,7 @@ dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_da
 		struct rte_tel_data *one, *queues;
 		uint64_t busy, idle;
 
-		if (lcore < dt_tele_first(params))
+		if (lcore < first)
 			continue;
 		one = rte_tel_data_alloc();
 		queues = queues_of(path, lcore, &used);

@@ -35,10 +35,13 @@ add_identity(const struct dt_path *path, unsigned int port, struct rte_tel_data 
 void
 dt_tele_ports(const struct dt_path *path, const char *params, struct rte_tel_data *data)
 {
+	unsigned int first;
 	size_t used = 0;
 
+	if (!dt_tele_first(params, data, &first))
+		return;
 	rte_tel_data_start_dict(data);
-	for (unsigned int port = dt_tele_first(params); port < dt_path_n_ports(path); port++) {
+	for (unsigned int port = first; port < dt_path_n_ports(path); port++) {
 		struct rte_tel_data *one = rte_tel_data_alloc();
 		struct dt_account in, out;
 

@@ -34,10 +34,21 @@ dt_tele_error(struct rte_tel_data *data, const char *fmt, ...)
 	rte_tel_data_add_dict_string(data, "error", text);
 }
 
-unsigned int
-dt_tele_first(const char *params)
+bool
+dt_tele_first(const char *params, struct rte_tel_data *data, unsigned int *ret_first)
 {
-	return params == NULL ? 0 : (unsigned int)strtoul(params, NULL, 10);
+	unsigned long first = 0;
+	char *end;
+
+	if (params != NULL && params[0] != '\0') {
+		first = strtoul(params, &end, 10);
+		if (params[0] < '0' || params[0] > '9' || *end != '\0' || first > UINT32_MAX) {
+			dt_tele_error(data, "'%.40s' is no number to begin with; give none for all", params);
+			return false;
+		}
+	}
+	*ret_first = (unsigned int)first;
+	return true;
 }
 
 void

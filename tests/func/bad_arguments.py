@@ -310,10 +310,13 @@ def every_reason_and_cause_is_listed(bench):
 def a_good_configuration_is_checked_without_eal(bench):
     shutil.rmtree(f"/var/run/dpdk/{bench.prefix}", ignore_errors=True)
     for name in ("dptap.conf", "passthru.conf"):
-        answered(bench, "--", "--config", os.path.join(ROOT, "config", name), "--check-config")
+        path = os.path.join(ROOT, "config", name)
+        text = answered(bench, "--", "--config", path, "--check-config")
+        check(f"{path}: nothing wrong" in text, f"--check-config says {text!r} of a good file")
     answered(bench, *bench.eal(), "--", "--guest", VM0, "--check-config")
     # the uplink will be what EAL probes
-    answered(bench, "--", "--guest", VM0 + ",uplink=net_null0", "--check-config")
+    text = answered(bench, "--", "--guest", VM0 + ",uplink=net_null0", "--check-config")
+    check("0 uplinks, 1 guest; the uplinks will be what EAL probes" in text, f"--check-config says {text!r}")
     check(not os.path.exists(bench.path("vm0.sock")), "--check-config made a socket")
 
 

@@ -208,6 +208,14 @@ def an_unknown_name_gets_no_answer_but_an_answer(stage):
 
 
 @ALL.test
+def a_list_begins_at_a_number_or_says_what_it_wants(stage):
+    for command in ("/dptap/ports,abc", "/dptap/ports,-1", "/dptap/ports,1x", "/dptap/lcores,99999999999"):
+        check("no number to begin with" in stage.dptap.tele(command).get("error", ""), f"{command} is no error")
+    check("1" in stage.dptap.tele("/dptap/ports,1"), "/dptap/ports,1 does not begin with port 1")
+    check("0" not in stage.dptap.tele("/dptap/ports,1"), "/dptap/ports,1 begins with port 0")
+
+
+@ALL.test
 def every_endpoint_is_listed_and_explains_itself(stage):
     mine = [name for name in json.loads(stage.dptap.tele_raw("/"))["/"] if name.startswith("/dptap/")]
 
