@@ -94,10 +94,31 @@ dt_drop(unsigned int at, struct rte_mbuf *m, enum dt_cause cause)
 }
 
 void
+dt_drop_unmade_burst(unsigned int at, unsigned int n, uint64_t bytes, enum dt_cause cause)
+{
+	struct label label;
+	uint64_t left = bytes;
+
+	if (n == 0)
+		return;
+	label = label_of(at, cause);
+	for (unsigned int i = n; i > 0; i--) {
+		uint64_t share = left / i;
+
+		seen(&label, NULL, (uint32_t)share);
+		left -= share;
+	}
+	dt_count_add(&dt_account_of(at)->dropped[cause], n, bytes);
+}
+
+void
 dt_drop_unmade(unsigned int at, uint64_t bytes, enum dt_cause cause)
 {
-	struct label label = label_of(at, cause);
+	dt_drop_unmade_burst(at, 1, bytes, cause);
+}
 
-	seen(&label, NULL, (uint32_t)bytes);
-	dt_count_add(&dt_account_of(at)->dropped[cause], 1, bytes);
+void
+dt_replaced(struct rte_mbuf *m)
+{
+	rte_pktmbuf_free(m);
 }

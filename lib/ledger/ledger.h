@@ -11,7 +11,9 @@
  *     received + created = delivered + dropped + held
  *
  * Inward (from_guest, port_rx), "delivered" means handed on to a destination, and nothing is held. Outward
- * (to_guest, port_tx), "received" is what was handed on to it, and what waits in its lanes is held.
+ * (to_guest, port_tx), "received" is what was handed on to it, and what waits in its lanes is held. A packet that is
+ * cut for an egress is received there as one; the segments beyond the first, and all the bytes of headers that they
+ * add, are created there.
  * Bytes are those of whole Ethernet frames, without virtio_net_hdr and FCS.
  */
 #ifndef DT_LEDGER_H
@@ -97,7 +99,7 @@ dt_received(unsigned int at, unsigned int n, uint64_t bytes)
 	dt_count_add(&dt_account_of(at)->received, n, bytes);
 }
 
-/** dptap made @p n packets of its own (clones) beyond those received. */
+/** dptap made @p n packets of its own (clones, segments) beyond those received, or just bytes (their headers). */
 static inline void
 dt_created(unsigned int at, unsigned int n, uint64_t bytes)
 {
@@ -142,6 +144,15 @@ void dt_drop_burst(unsigned int at, struct rte_mbuf **pkts, unsigned int n, enum
 
 /** Second door for a packet of @p bytes bytes that never got an mbuf. */
 void dt_drop_unmade(unsigned int at, uint64_t bytes, enum dt_cause cause);
+
+/** The same for @p n packets of @p bytes bytes in all; watchers see each with an even share of them. */
+void dt_drop_unmade_burst(unsigned int at, unsigned int n, uint64_t bytes, enum dt_cause cause);
+
+/**
+ * No door: @p m lives on in other packets that stand in its place (segments, a copy), which the caller has put into
+ * the books. Takes ownership and frees.
+ */
+void dt_replaced(struct rte_mbuf *m);
 
 /* ---- reading: any thread ---- */
 

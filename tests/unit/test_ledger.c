@@ -90,6 +90,37 @@ a_packet_that_was_never_made_is_a_drop_too(void **state)
 }
 
 static void
+segments_that_were_never_made_are_a_drop_each(void **state)
+{
+	dt_created(VM0_IN, 3, 1000);
+
+	dt_drop_unmade_burst(VM0_IN, 3, 1000, DT_CAUSE_CLONE_NO_MBUF);
+	dt_drop_unmade_burst(VM0_IN, 0, 0, DT_CAUSE_CLONE_NO_MBUF);
+
+	assert_int_equal(dt_test_dropped(VM0_IN, DT_CAUSE_CLONE_NO_MBUF), 3);
+	assert_int_equal(dt_test_dropped_bytes(VM0_IN, DT_CAUSE_CLONE_NO_MBUF), 1000);
+}
+
+static void
+a_packet_that_others_replace_goes_home_uncounted(void **state)
+{
+	struct rte_mbuf *whole, *segments[2];
+
+	dt_test_bring(VM0_IN, &whole, 1, 5000, 0);
+	dt_handed_on(VM0_IN, 1, 5000);
+	dt_received(VM1_OUT, 1, 5000);
+	segments[0] = dt_test_packet(2540, 1);
+	segments[1] = dt_test_packet(2500, 2);
+
+	dt_replaced(whole);
+	dt_created(VM1_OUT, 1, 40);
+	dt_delivered(VM1_OUT, segments, 2);
+
+	assert_int_equal(dt_test_account(VM1_OUT).delivered.bytes, 5040);
+	assert_int_equal(dt_test_dropped_anywhere(), 0);
+}
+
+static void
 clones_chains_and_packets_of_other_pools_all_go_home(void **state)
 {
 	struct rte_mempool *other = rte_pktmbuf_pool_create("other", 15, 0, 0, 2048, 0);
@@ -334,6 +365,8 @@ main(void)
 		BOOKS(an_empty_burst_is_no_drop),
 		BOOKS(delivered_packets_are_counted_with_their_bytes),
 		BOOKS(a_packet_that_was_never_made_is_a_drop_too),
+		BOOKS(segments_that_were_never_made_are_a_drop_each),
+		BOOKS(a_packet_that_others_replace_goes_home_uncounted),
 		BOOKS(clones_chains_and_packets_of_other_pools_all_go_home),
 		BOOKS(mbufs_come_out_of_the_pool_as_new_after_a_drop),
 		BOOKS(what_each_lcore_counts_is_summed),
