@@ -90,7 +90,6 @@ start_port(uint16_t port)
 	if (load.mss > 0) {
 		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO;
 		conf.rxmode.offloads = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_LRO;
-		conf.rxmode.max_lro_pkt_size = FRAME_MAX;
 	}
 	if ((conf.txmode.offloads & ~info.tx_offload_capa) != 0 || (conf.rxmode.offloads & ~info.rx_offload_capa) != 0)
 		fail("the forwarder does not offer segmentation and checksum offload", -ENOTSUP);
