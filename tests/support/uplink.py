@@ -201,10 +201,10 @@ class Nic(Guest):
     What this object sends, dptap's port receives.
     """
 
-    def __init__(self, path, number=0, features=FEATURES, queue_size=256, **more):
+    def __init__(self, path, number=0, features=FEATURES, queue_size=256, queues=1, **more):
         self.device = f"net_vhost{number}"
-        self.vdev = f"{self.device},iface={path},queues=1"
-        super().__init__(path, features, queue_size, **more)
+        self.vdev = f"{self.device},iface={path},queues={queues}"
+        super().__init__(path, features, queue_size, queues=queues, **more)
 
 
 # -- testpmd ---------------------------------------------------------------------------------------------------

@@ -36,6 +36,10 @@ GET_QUEUE_NUM = 17
 SET_VRING_ENABLE = 18
 SEND_RARP = 19
 NET_SET_MTU = 20
+GET_CONFIG = 24
+SET_CONFIG = 25
+GET_INFLIGHT_FD = 31
+SET_INFLIGHT_FD = 32
 SET_STATUS = 39
 GET_STATUS = 40
 
@@ -48,18 +52,59 @@ NO_FD = 0x100
 
 # protocol features
 PROTOCOL_MQ = 1 << 0
+PROTOCOL_LOG_SHMFD = 1 << 1
+PROTOCOL_RARP = 1 << 2
 PROTOCOL_REPLY_ACK = 1 << 3
+PROTOCOL_NET_MTU = 1 << 4
 PROTOCOL_BACKEND_REQ = 1 << 5
+PROTOCOL_PAGEFAULT = 1 << 8
+PROTOCOL_CONFIG = 1 << 9
+PROTOCOL_BACKEND_SEND_FD = 1 << 10
+PROTOCOL_HOST_NOTIFIER = 1 << 11
+PROTOCOL_INFLIGHT_SHMFD = 1 << 12
+PROTOCOL_RESET_DEVICE = 1 << 13
+PROTOCOL_CONFIGURE_MEM_SLOTS = 1 << 15
 PROTOCOL_STATUS = 1 << 16
 
-# virtio features
+# features of a network device
+F_CSUM = 1 << 0
+F_GUEST_CSUM = 1 << 1
+F_MTU = 1 << 3
+F_MAC = 1 << 5
+F_GUEST_TSO4 = 1 << 7
+F_GUEST_TSO6 = 1 << 8
+F_GUEST_ECN = 1 << 9
+F_GUEST_UFO = 1 << 10
+F_HOST_TSO4 = 1 << 11
+F_HOST_TSO6 = 1 << 12
+F_HOST_ECN = 1 << 13
+F_HOST_UFO = 1 << 14
 F_MRG_RXBUF = 1 << 15
+F_NET_STATUS = 1 << 16
+F_CTRL_VQ = 1 << 17
+F_GUEST_ANNOUNCE = 1 << 21
+F_MQ = 1 << 22
+F_GUEST_USO4 = 1 << 54
+F_GUEST_USO6 = 1 << 55
+F_HOST_USO = 1 << 56
+
+HOST_OFFLOADS = F_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN | F_HOST_UFO | F_HOST_USO
+"""What a driver may leave to the device."""
+GUEST_OFFLOADS = (F_GUEST_CSUM | F_GUEST_TSO4 | F_GUEST_TSO6 | F_GUEST_ECN | F_GUEST_UFO | F_GUEST_USO4 |
+                  F_GUEST_USO6)
+"""What a device may leave to the driver."""
+
+# features of every device
 F_NOTIFY_ON_EMPTY = 1 << 24
+F_LOG_ALL = 1 << 26
 F_ANY_LAYOUT = 1 << 27
 F_INDIRECT_DESC = 1 << 28
 F_EVENT_IDX = 1 << 29
 F_PROTOCOL_FEATURES = 1 << 30
 F_VERSION_1 = 1 << 32
+F_ACCESS_PLATFORM = 1 << 33
+F_RING_PACKED = 1 << 34
+F_IN_ORDER = 1 << 35
 
 # device status
 STATUS_ACKNOWLEDGE = 1
@@ -72,6 +117,12 @@ MAX_REGIONS = 8
 
 UVA_OFFSET = 0x7000_0000_0000
 """Where a front end claims to have guest-physical address 0: only the difference matters."""
+
+VRING_LOG = 1 << 0
+"""Flag of SET_VRING_ADDR: what the device writes into the ring itself is to be logged."""
+
+LOG_PAGE = 4096
+"""Bytes of guest memory behind one bit of the dirty log, whatever size the pages have."""
 
 _HEADER = struct.Struct("=III")
 
@@ -175,6 +226,47 @@ class GuestMemory:
     def close(self):
         for r in self.regions:
             r.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class DirtyLog:
+    """The bitmap in which a back end marks the guest's pages that it has written, in a memfd of its own.
+
+    `size`  its bytes; by default what covers the memory. `offset`: where in the file it begins.
+    """
+
+    def __init__(self, memory, size=None, offset=0):
+        pages = max(r.end for r in memory.regions) // LOG_PAGE
+        self.size = size or -(-pages // 64) * 8
+        self.offset = offset
+        self.fd = os.memfd_create("log", os.MFD_CLOEXEC)
+        os.ftruncate(self.fd, offset + self.size)
+        self.map = mmap.mmap(self.fd, offset + self.size)
+
+    def pages(self):
+        """The numbers of the marked pages, as a set."""
+        bits = int.from_bytes(self.map[self.offset :], "little")
+        found = set()
+        while bits:
+            lowest = bits & -bits
+            found.add(lowest.bit_length() - 1)
+            bits ^= lowest
+        return found
+
+    def clear(self):
+        """Forget all marks; those that are set meanwhile may be lost."""
+        self.map[self.offset :] = bytes(self.size)
+
+    def close(self):
+        if self.fd >= 0:
+            self.map.close()
+            os.close(self.fd)
+            self.fd = -1
 
     def __enter__(self):
         return self
@@ -361,6 +453,37 @@ class FrontEnd:
 
     def set_vring_enable(self, index, enable):
         return self.tell(SET_VRING_ENABLE, struct.pack("=II", index, enable))
+
+    def set_log_base(self, log, size=None, offset=None, fds=None):
+        """Hand over a DirtyLog (or say something else about it); the verdict: 0 taken, else refused.
+
+        This message has an answer of its own, without a payload; a refusal is an acknowledgement that says so.
+        """
+        payload = struct.pack("=QQ", log.size if size is None else size, log.offset if offset is None else offset)
+        self.send(SET_LOG_BASE, payload, [log.fd] if fds is None else fds,
+                  VERSION | (NEED_REPLY if self.reply_ack else 0))
+        answer, flags, data = self.receive()
+        if answer != SET_LOG_BASE or not flags & REPLY:
+            raise Failure(f"SET_LOG_BASE was answered with request {answer}, flags {flags:#x}")
+        return struct.unpack("=Q", data)[0] if data else 0
+
+    def set_log_fd(self, fd):
+        return self.tell(SET_LOG_FD, fds=[fd])
+
+    def send_rarp(self, address):
+        """Ask the back end to announce a MAC address (6 bytes) on the guest's behalf."""
+        return self.tell(SEND_RARP, address.ljust(8, b"\0"))
+
+    def net_set_mtu(self, mtu):
+        return self.tell(NET_SET_MTU, struct.pack("=Q", mtu))
+
+    def get_config(self, offset, size, flags=0):
+        """Bytes of the device's configuration space; none if the back end has not got them."""
+        answer = self.ask(GET_CONFIG, struct.pack("=III", offset, size, flags) + bytes(size))
+        return answer[12:]
+
+    def set_config(self, offset, data, flags=0):
+        return self.tell(SET_CONFIG, struct.pack("=III", offset, len(data), flags) + data)
 
     def get_vring_base(self, index):
         """Stop a ring; the position at which the back end stopped."""
