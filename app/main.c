@@ -15,6 +15,7 @@
 #include "path.h"
 #include "report.h"
 #include "tele.h"
+#include "vnet.h"
 #include "worker.h"
 
 /* Exit codes; dptap(8) documents them. */
@@ -175,6 +176,10 @@ run_with_eal(struct dt_conf *conf, bool wants_device, const sigset_t *stop_signa
 
 	if (err != 0)
 		return complain(EXIT_NOT_STARTED, strerror(-err));
+	err = dt_vnet_init();
+	if (err != 0)
+		return complain(
+			EXIT_NOT_STARTED, "no mbuf flags are left for offloads: is another library using them all?");
 	if (conf->no_uplinks_given && add_probed_uplinks(conf, error) != 0)
 		return complain(EXIT_NOT_STARTED, error);
 	if (conf->n_uplinks == 0 && wants_device)

@@ -1,18 +1,34 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * virtio_net_hdr: what a guest says about a frame, judged as the kernel's tap judges it.
+ * virtio_net_hdr and offloads: what a sender left undone on a packet, judged as the kernel's tap judges it, kept in the
+ * mbuf while somebody may still do it, and done here where nobody will.
  *
- * Pure functions on copies, for workers. They never touch guest memory.
+ * An mbuf says what is undone by DPDK's transmit flags and header lengths. These are derived from the packet itself,
+ * never from a guest's numbers, so that any driver may trust them:
+ *
+ *  - A partial checksum: one of RTE_MBUF_F_TX_TCP_CKSUM, _UDP_CKSUM, _SCTP_CKSUM, with _IPV4 or _IPV6, l2_len (VLAN
+ *    tags included), l3_len (IPv4 options or IPv6 extension headers included). The checksum field holds the sum of the
+ *    pseudo header.
+ *  - A packet to cut: RTE_MBUF_F_TX_TCP_SEG or _UDP_SEG besides, l4_len, tso_segsz, for IPv4 _IP_CKSUM. _UDP_SEG alone
+ *    means IP fragments (UFO), with dt_vnet_uso datagrams of their own (USO). dt_vnet_ecn: the TCP sender asked that
+ *    CWR stays in the first segment alone.
+ *
+ * (m->ol_flags & DT_VNET_WORK) == 0 is a packet that is whole, as nearly all are.
+ *
+ * For workers: pure functions on copies and mbufs, without any state but what dt_vnet_init() made. They never touch
+ * guest memory, and never write into data that another mbuf shares. They count nothing; what they cannot do they name.
  */
 #ifndef DT_VNET_H
 #define DT_VNET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 #include <linux/virtio_net.h>
 
 #include <rte_branch_prediction.h>
+#include <rte_mbuf.h>
 
 #include <dptap/drop_cause.h>
 
@@ -23,10 +39,55 @@
 /* The longest frame: 64 KiB of payload behind an Ethernet header. */
 #define DT_VNET_FRAME_MAX (65536u + 14u)
 
-/* segmentation types of virtio_net_hdr (virtio 1.2, 5.1.6); UDP_L4 is newer than the headers of our oldest system */
+/* Of virtio 1.2, 5.1.3 and 5.1.6; newer than the headers of our oldest system. */
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO   56
+#endif
+
+/** What is left undone on an mbuf; none of them: the packet is whole. */
+#define DT_VNET_WORK (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)
+
+/** Dynamic mbuf flags; zero before dt_vnet_init(). */
+extern uint64_t dt_vnet_uso, dt_vnet_ecn;
+
+/** What an egress takes undone, and what a packet needs of it. */
+enum {
+	DT_TAKES_TCP_CSUM = 1,
+	DT_TAKES_UDP_CSUM = 2,
+	DT_TAKES_SCTP_CSUM = 4,
+	DT_TAKES_TSO4 = 8,
+	DT_TAKES_TSO6 = 16,
+	DT_TAKES_ECN = 32, /* TSO with CWR in the first segment alone */
+	DT_TAKES_UFO = 64,
+	DT_TAKES_USO4 = 128,
+	DT_TAKES_USO6 = 256,
+};
+
+/**
+ * Register the dynamic flags.
+ *
+ * @return 0; -errno as rte_mbuf_dynflag_register()
+ * @note main lcore, after rte_eal_init() and before any worker runs
+ */
+int dt_vnet_init(void);
+
+/** What a guest of these negotiated features takes. */
+uint32_t dt_vnet_guest_takes(uint64_t features);
+
+/**
+ * What a NIC of these RTE_ETH_TX_OFFLOAD_ capabilities takes.
+ *
+ * Never UFO and USO, for DPDK's UDP_TSO does not say which of them is meant, and never ECN, of which it says nothing.
+ */
+uint32_t dt_vnet_nic_takes(uint64_t tx_offload_capa);
+
+/** What an egress must take for @p m to pass as it is; 0: any does. */
+uint32_t dt_vnet_needs(const struct rte_mbuf *m);
 
 /** The verdict where the header is not all zeros. See dt_vnet_check(). */
 enum dt_cause dt_vnet_judge(const struct virtio_net_hdr *hdr, uint32_t frame_len, uint64_t features);
@@ -52,5 +113,85 @@ dt_vnet_check(const struct virtio_net_hdr *hdr, uint32_t frame_len, uint64_t fea
 		return DT_CAUSE_MAX;
 	return dt_vnet_judge(hdr, frame_len, features);
 }
+
+/**
+ * Judge the header that came with a frame, and say in the mbuf what the sender left undone.
+ *
+ * Verdicts are those of the kernel's tap (tap_get_user and virtio_net_hdr_to_skb of Linux 6.x); behind them comes what
+ * was not negotiated. A header that the kernel takes and whose packet its segmentation then refuses, whatever
+ * the egress, is DT_CAUSE_GSO_MALFORMED. Partial checksums that the mbuf cannot express are completed here.
+ *
+ * @param hdr       a copy of what came in front of the frame
+ * @param features  what the guest negotiated
+ * @param m         the frame, in one mbuf or several, all of them the caller's alone; no flag is set, all lengths are
+ *                  right. Kept as it was unless DT_CAUSE_MAX is returned
+ * @return DT_CAUSE_MAX: it is good; else why the frame is to be dropped
+ */
+enum dt_cause dt_vnet_accept(const struct virtio_net_hdr *hdr, uint64_t features, struct rte_mbuf *m);
+
+/**
+ * Make a large packet out of what a NIC (LRO) or librte_gro merged: data of one TCP connection, to be cut again at
+ * tso_segsz. Its checksums were verified.
+ *
+ * @param m  RTE_MBUF_F_RX_LRO and tso_segsz are set
+ * @return false: it is no TCP, or has nothing to cut, or its headers are shared or scattered: a whole packet as it is
+ */
+bool dt_vnet_from_lro(struct rte_mbuf *m);
+
+/**
+ * The header that tells a guest about a packet; all zeros for one that is whole and whose checksum nobody verified.
+ *
+ * @param features  of that guest; it takes what @p m needs
+ */
+void dt_vnet_header(const struct rte_mbuf *m, uint64_t features, struct virtio_net_hdr *ret_hdr);
+
+/**
+ * Complete a partial checksum. @p m is not one to cut.
+ *
+ * @param m     replaced (dt_replaced()) where its data are shared: by a copy of the headers, and the rest attached
+ * @param pool  to make that copy from
+ * @return DT_CAUSE_MAX: done, nothing is left undone; else why not, and @p m is as it was
+ */
+enum dt_cause dt_vnet_complete(struct rte_mbuf **m, struct rte_mempool *pool);
+
+/** A packet that is being cut into segments. */
+struct dt_vnet_cut {
+	/* set by dt_vnet_cut_begin(), for the books */
+	uint32_t n_segs; /* above 1 */
+	uint64_t bytes; /* of all segments, headers included */
+
+	/* dt_vnet_cut_next() writes: what is still to come */
+	uint32_t left_segs;
+	uint64_t left_bytes;
+
+	/* inside */
+	struct rte_mempool *pool;
+	const struct rte_mbuf *m; /* the packet */
+};
+
+/**
+ * Begin to cut a packet to cut, as skb_gso_segment() of Linux 6.x does.
+ *
+ * @param m            stays the caller's, who gives it up by dt_replaced() behind the last segment, or drops it
+ * @param pool         for segments: a header of their own, and indirect mbufs for payload
+ * @param checksum     complete TCP's and UDP's checksums; else segments have partial ones. UFO's is always complete
+ * @param one_segment  copy payload, so that each segment is a single mbuf
+ * @return DT_CAUSE_MAX; DT_CAUSE_GSO_MALFORMED: headers and lengths do not make a packet to cut;
+ *         DT_CAUSE_UPLINK_ONE_SEGMENT: a segment does not fit into one mbuf
+ */
+enum dt_cause dt_vnet_cut_begin(
+	struct dt_vnet_cut *cut, struct rte_mbuf *m, struct rte_mempool *pool, bool checksum, bool one_segment);
+
+/**
+ * Make the next segments.
+ *
+ * Nothing is held between calls: a cut may be abandoned at any time.
+ *
+ * @param segs       room for @p n, above 0
+ * @param ret_cause  why, if 0 is returned: DT_CAUSE_MAX: that was all; DT_CAUSE_GSO_NO_MBUF: the pool is empty
+ * @return segments made, in order; 0: none
+ */
+unsigned int dt_vnet_cut_next(
+	struct dt_vnet_cut *cut, struct rte_mbuf **segs, unsigned int n, enum dt_cause *ret_cause);
 
 #endif

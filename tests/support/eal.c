@@ -9,6 +9,8 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 
+#include "vnet.h"
+
 /* The first CPUs that we may run on; a single one serves both lcores. */
 static void
 choose_cpus(unsigned int cpus[2])
@@ -39,6 +41,10 @@ dt_test_eal_start(void)
 	snprintf(lcores, sizeof(lcores), "%d@%u,%d@%u", DT_TEST_MAIN_LCORE, cpus[0], DT_TEST_WORKER_LCORE, cpus[1]);
 	if (rte_eal_init((int)RTE_DIM(argv) - 1, argv) < 0) {
 		fprintf(stderr, "EAL does not start: %s\n", rte_strerror(rte_errno));
+		exit(EXIT_FAILURE);
+	}
+	if (dt_vnet_init() != 0) {
+		fprintf(stderr, "there are no mbuf flags for offloads\n");
 		exit(EXIT_FAILURE);
 	}
 }

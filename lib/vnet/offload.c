@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vnet.h"
+
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf_dyn.h>
+#include <rte_sctp.h>
+
+uint64_t dt_vnet_uso, dt_vnet_ecn;
+
+static int
+register_flag(const char *name, uint64_t *ret_flag)
+{
+	struct rte_mbuf_dynflag flag = { 0 };
+	int bit;
+
+	snprintf(flag.name, sizeof(flag.name), "%s", name);
+	bit = rte_mbuf_dynflag_register(&flag);
+	if (bit < 0)
+		return -rte_errno;
+	*ret_flag = 1ULL << bit;
+	return 0;
+}
+
+int
+dt_vnet_init(void)
+{
+	int err = register_flag("dt_vnet_uso", &dt_vnet_uso);
+
+	return err != 0 ? err : register_flag("dt_vnet_ecn", &dt_vnet_ecn);
+}
+
+static inline bool
+has(uint64_t features, unsigned int bit)
+{
+	return (features & (1ULL << bit)) != 0;
+}
+
+uint32_t
+dt_vnet_guest_takes(uint64_t features)
+{
+	uint32_t takes = 0;
+
+	/* Everything else depends on it (virtio 1.2, 5.1.3.1). It never means SCTP's CRC: a driver that forwards the
+	 * packet would complete another sum. */
+	if (!has(features, VIRTIO_NET_F_GUEST_CSUM))
+		return 0;
+	takes |= DT_TAKES_TCP_CSUM | DT_TAKES_UDP_CSUM;
+	if (has(features, VIRTIO_NET_F_GUEST_TSO4))
+		takes |= DT_TAKES_TSO4;
+	if (has(features, VIRTIO_NET_F_GUEST_TSO6))
+		takes |= DT_TAKES_TSO6;
+	if (has(features, VIRTIO_NET_F_GUEST_ECN))
+		takes |= DT_TAKES_ECN;
+	if (has(features, VIRTIO_NET_F_GUEST_UFO))
+		takes |= DT_TAKES_UFO;
+	if (has(features, VIRTIO_NET_F_GUEST_USO4))
+		takes |= DT_TAKES_USO4;
+	if (has(features, VIRTIO_NET_F_GUEST_USO6))
+		takes |= DT_TAKES_USO6;
+	return takes;
+}
+
+uint32_t
+dt_vnet_nic_takes(uint64_t tx_offload_capa)
+{
+	uint32_t takes = 0;
+
+	if ((tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0)
+		takes |= DT_TAKES_UDP_CSUM;
+	if ((tx_offload_capa & RTE_ETH_TX_OFFLOAD_SCTP_CKSUM) != 0)
+		takes |= DT_TAKES_SCTP_CSUM;
+	if ((tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) == 0)
+		return takes;
+	takes |= DT_TAKES_TCP_CSUM;
+	if ((tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO) == 0)
+		return takes;
+	takes |= DT_TAKES_TSO6;
+	if ((tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0)
+		takes |= DT_TAKES_TSO4;
+	return takes;
+}
+
+uint32_t
+dt_vnet_needs(const struct rte_mbuf *m)
+{
+	bool v4 = (m->ol_flags & RTE_MBUF_F_TX_IPV4) != 0;
+	uint32_t needs = 0;
+
+	if (likely((m->ol_flags & DT_VNET_WORK) == 0))
+		return 0;
+	if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) != 0) {
+		needs = DT_TAKES_TCP_CSUM | (v4 ? DT_TAKES_TSO4 : DT_TAKES_TSO6);
+		return (m->ol_flags & dt_vnet_ecn) != 0 ? needs | DT_TAKES_ECN : needs;
+	}
+	if ((m->ol_flags & RTE_MBUF_F_TX_UDP_SEG) != 0) {
+		if ((m->ol_flags & dt_vnet_uso) == 0)
+			return DT_TAKES_UDP_CSUM | DT_TAKES_UFO;
+		return DT_TAKES_UDP_CSUM | (v4 ? DT_TAKES_USO4 : DT_TAKES_USO6);
+	}
+	switch (m->ol_flags & RTE_MBUF_F_TX_L4_MASK) {
+	case RTE_MBUF_F_TX_TCP_CKSUM:
+		return DT_TAKES_TCP_CSUM;
+	case RTE_MBUF_F_TX_UDP_CKSUM:
+		return DT_TAKES_UDP_CSUM;
+	default:
+		return DT_TAKES_SCTP_CSUM;
+	}
+}
+
+static uint8_t
+gso_type(uint64_t ol_flags)
+{
+	if ((ol_flags & RTE_MBUF_F_TX_UDP_SEG) != 0)
+		return (ol_flags & dt_vnet_uso) != 0 ? VIRTIO_NET_HDR_GSO_UDP_L4 : VIRTIO_NET_HDR_GSO_UDP;
+	return ((ol_flags & RTE_MBUF_F_TX_IPV4) != 0 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6) |
+	       ((ol_flags & dt_vnet_ecn) != 0 ? VIRTIO_NET_HDR_GSO_ECN : 0);
+}
+
+static uint16_t
+csum_offset(uint64_t ol_flags)
+{
+	switch (ol_flags & RTE_MBUF_F_TX_L4_MASK) {
+	case RTE_MBUF_F_TX_TCP_CKSUM:
+		return offsetof(struct tcphdr, check);
+	case RTE_MBUF_F_TX_UDP_CKSUM:
+		return offsetof(struct udphdr, check);
+	default:
+		return offsetof(struct rte_sctp_hdr, cksum);
+	}
+}
+
+void
+dt_vnet_header(const struct rte_mbuf *m, uint64_t features, struct virtio_net_hdr *ret_hdr)
+{
+	struct virtio_net_hdr hdr = { 0 };
+
+	if ((m->ol_flags & DT_VNET_WORK) != 0) {
+		hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		hdr.csum_start = (uint16_t)(m->l2_len + m->l3_len);
+		hdr.csum_offset = csum_offset(m->ol_flags);
+		if ((m->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)) != 0) {
+			hdr.gso_type = gso_type(m->ol_flags);
+			hdr.gso_size = m->tso_segsz;
+			hdr.hdr_len = (uint16_t)(hdr.csum_start + m->l4_len);
+		}
+	} else if ((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD &&
+		   has(features, VIRTIO_NET_F_GUEST_CSUM)) {
+		hdr.flags = VIRTIO_NET_HDR_F_DATA_VALID;
+	}
+	*ret_hdr = hdr;
+}
