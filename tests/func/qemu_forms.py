@@ -25,7 +25,7 @@ MRG_RXBUF = 1 << 15
 @scenario
 def four_guests():
     machines = ({"form": "transitional"}, {"form": "modern", "learnt": True}, {"form": "legacy"},
-                {"form": "transitional", "mrg_rxbuf": False, "learnt": True})
+                {"form": "transitional", "options": {"mrg_rxbuf": False}, "learnt": True})
     with Rig(*machines) as rig:
         rig.boot()
         yield rig

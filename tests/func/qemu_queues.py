@@ -34,7 +34,7 @@ def four_queue_pairs_are_refused_with_a_reason(rig):
 
 @two_machines_without_a_driver.test
 def one_queue_pair_is_welcome_afterwards(rig):
-    rig["vm0"].queues = 1
+    rig["vm0"].nics[0].queues = 1
     for name in ("vm0", "vm1"):
         rig[name].start()
         rig.dptap.wait_state(name, "NEGOTIATING")

@@ -6,7 +6,7 @@
         wire.ping("192.0.2.10")
 
 Offloads are off at both ends: the packet socket of the PMD carries neither partial checksums nor large segments.
-IPv6 is off too, so that no frame travels but those a test sends, and what these cause.
+IPv6 is off too unless it is asked for, so that no frame travels but those a test sends, and what these cause.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from testing import Failure, wait_until
 from uplink import private_network
 
 ADDRESS = "192.0.2.1"
+ADDRESS6 = "2001:db8::1"
 MAC = "52:54:00:00:02:01"
 
 ETHERTYPE_EXPERIMENT = 0x88B5
@@ -36,8 +37,12 @@ def _run(*command):
 
 def _without_ipv6(interface):
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-        with open(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6", "w", encoding="ascii") as file:
-            file.write("1")
+        _set_ipv6(interface, "disable_ipv6", 1)
+
+
+def _set_ipv6(interface, name, value):
+    with open(f"/proc/sys/net/ipv6/conf/{interface}/{name}", "w", encoding="ascii") as file:
+        file.write(str(value))
 
 
 def mac_bytes(text):
@@ -46,18 +51,20 @@ def mac_bytes(text):
 
 
 class Wire:
-    """One veth pair: `near` for dptap, `net0` with ADDRESS at the far end.
+    """One veth pair: `near` for dptap, `net0` with ADDRESS at the far end, and ADDRESS6 with `ipv6`.
 
     Both lie in a network of this process's own, which dies with it; or, with a `namespace`, the near end stays
     where we are and the far end goes into a network namespace of that name.
     """
 
-    def __init__(self, near="dptap-near", namespace=None):
+    def __init__(self, near="dptap-near", namespace=None, ipv6=False):
         self.near = near
         self.namespace = namespace
+        self.ipv6 = ipv6
         self.device = "net_af_packet0"
         self.vdev = f"{self.device},iface={near},blocksz=65536,framesz=2048,framecnt=512"
         self.address = ADDRESS
+        self.address6 = ADDRESS6
         self.mac = MAC
 
     def __enter__(self):
@@ -88,10 +95,19 @@ class Wire:
         self.run("ip", "link", "set", "lo", "up")
         self.run("ip", "link", "set", "net0", "address", self.mac)
         self.run("ip", "addr", "add", f"{self.address}/24", "dev", "net0")
+        if self.ipv6:
+            self._allow_ipv6()
         self.run("ip", "link", "set", "net0", "up")
         # the near end belongs to dptap: the kernel itself is to answer nothing there
         _run("ip", "link", "set", self.near, "arp", "off", "up")
         wait_until(lambda: " state UP " in _run("ip", "link", "show", "dev", self.near), f"{self.near} to come up")
+
+    def _allow_ipv6(self):
+        """An address at once, without asking whether somebody else has it; no router is asked for."""
+        with self.inside():
+            for name, value in (("accept_dad", 0), ("accept_ra", 0), ("disable_ipv6", 0)):
+                _set_ipv6("net0", name, value)
+        self.run("ip", "addr", "add", f"{self.address6}/64", "dev", "net0", "nodad")
 
     def stop(self):
         """Remove both ends; what is not there is no error."""
@@ -156,7 +172,8 @@ class Wire:
 
     def _connect(self, address, port):
         with self.inside():
-            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            connection = socket.socket(family, socket.SOCK_STREAM)
         connection.settimeout(5)
         try:
             connection.connect((address, port))

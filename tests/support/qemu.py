@@ -38,10 +38,18 @@ BOOT_DEADLINE = 120.0
 """Seconds; a guest boots in four on an idle machine."""
 
 FORMS = {
-    "transitional": "",
-    "modern": ",disable-legacy=on,disable-modern=off",
-    "legacy": ",disable-legacy=off,disable-modern=on",
+    "transitional": {},
+    "modern": {"disable-legacy": True, "disable-modern": False},
+    "legacy": {"disable-legacy": False, "disable-modern": True},
 }
+
+FEATURES = {
+    "csum": 0, "guest_csum": 1, "mtu": 3, "guest_tso4": 7, "guest_tso6": 8, "guest_ecn": 9, "guest_ufo": 10,
+    "host_tso4": 11, "host_tso6": 12, "host_ecn": 13, "host_ufo": 14, "mrg_rxbuf": 15, "guest_announce": 21, "mq": 22,
+    "notify_on_empty": 24, "any_layout": 27, "indirect_desc": 28, "event_idx": 29, "version_1": 32, "packed": 34,
+    "in_order": 35,
+}
+"""Bit numbers by the names that QEMU gives its properties (virtio 1.2, 5.1.3 and 6)."""
 
 SHA256_PORT = 7000
 """A TCP port of the guest: answers with the SHA-256 of what it is sent."""
@@ -68,9 +76,9 @@ def die_with_parent():
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def mac_of(number):
-    """The MAC address of guest `number`."""
-    return f"52:54:00:00:01:{number:02x}"
+def mac_of(number, nic=0):
+    """The MAC address of guest `number`, or of a further NIC of it."""
+    return f"52:54:00:{nic:02x}:01:{number:02x}"
 
 
 def address_of(number):
@@ -78,30 +86,76 @@ def address_of(number):
     return f"192.0.2.{10 + number}"
 
 
-class Qemu:
-    """One virtual machine.
+def address6_of(number):
+    """The IPv6 address of guest `number`, for those that have one; the far end of the uplink has 2001:db8::1."""
+    return f"2001:db8::{10 + number}"
 
-    server        the socket is QEMU's (dptap is in client mode), else QEMU connects and reconnects to dptap's
-    form          transitional, modern or legacy: how the device shows itself
-    mrg_rxbuf     whether it offers mergeable receive buffers
-    queues        queue pairs
-    hotplug       leave slots and address space for plug_memory()
-    paused        do not start the CPU: the device is connected, and no driver will ever come
+
+def features_of(port):
+    """The names of the features that a guest has negotiated, from its /dptap/port."""
+    bits = int(port["features"], 16)
+    return {name for name, bit in FEATURES.items() if bits >> bit & 1}
+
+
+class Nic:
+    """One virtio-net device on a vhost-user socket.
+
+    server    the socket is QEMU's (dptap is in client mode), else QEMU connects and reconnects to dptap's
+    form      transitional, modern or legacy: how the device shows itself
+    queues    queue pairs
+    options   further properties of the device: {"packed": True, "host_tso4": False, "rx_queue_size": 1024}
     """
 
-    def __init__(self, name, socket_path, directory, *, mac=None, address=None, server=False, form="transitional",
-                 mrg_rxbuf=True, queues=1, memory_mib=128, hotplug=False, paused=False):
-        self.name = name
+    def __init__(self, socket_path, mac=None, server=False, form="transitional", queues=1, options=None):
         self.socket = socket_path
         self.mac = mac
-        self.address = address
         self.server = server
         self.form = form
-        self.mrg_rxbuf = mrg_rxbuf
         self.queues = queues
+        self.options = options or {}
+
+    def arguments(self, number, place=""):
+        """QEMU's arguments for the device, whose ids end in this number."""
+        # vectors=0: QEMU 7.2 without KVM crashes when a vhost-user device uses MSI-X
+        properties = {"netdev": f"n{number}", "romfile": "", "vectors": 0, **FORMS[self.form], **self.options}
+        network = f"vhost-user,id=n{number},chardev=c{number}"
+        if self.mac:
+            properties["mac"] = self.mac
+        if self.queues > 1:
+            properties["mq"] = True
+            network += f",queues={self.queues}"
+        words = {True: "on", False: "off"}
+        device = ",".join(f"{key}={words[value] if isinstance(value, bool) else value}"
+                          for key, value in properties.items())
+        end = "server=on,wait=off" if self.server else "reconnect=1"
+        return ["-chardev", f"socket,id=c{number},path={self.socket},{end}", "-netdev", network,
+                "-device", f"virtio-net-pci,{device}{place}"]
+
+
+class Qemu:
+    """One virtual machine, with one NIC (Nic has the keywords for it) or several.
+
+    more_nics     those behind the first one
+    address       IPv4 address of the first one; without it none is up when the guest has booted
+    address6      its IPv6 address; without it the guest has no IPv6
+    smp           CPUs
+    hotplug       leave slots and address space for plug_memory()
+    paused        do not start the CPU: the device is connected, and no driver will ever come
+    incoming      do not start the CPU: take the machine that another's migrate_to() brings
+    """
+
+    def __init__(self, name, socket_path, directory, *, mac=None, address=None, address6=None, more_nics=(),
+                 memory_mib=128, smp=1, hotplug=False, paused=False, incoming=False, **nic):
+        self.name = name
+        self.nics = [Nic(socket_path, mac, **nic), *more_nics]
+        self.mac = mac
+        self.address = address
+        self.address6 = address6
         self.memory_mib = memory_mib
+        self.smp = smp
         self.hotplug = hotplug
         self.paused = paused
+        self.incoming = incoming
         self.boot_id = None
         self.process = None
         self._directory = directory
@@ -127,18 +181,15 @@ class Qemu:
         """The command line."""
         images = image()
         memory = f"{self.memory_mib}M"
-        network = f"vhost-user,id=n0,chardev=c0{f',queues={self.queues}' if self.queues > 1 else ''}"
-        # vectors=0: QEMU 7.2 without KVM crashes when a vhost-user device uses MSI-X
-        device = (f"virtio-net-pci,netdev=n0,romfile=,vectors=0,mrg_rxbuf={'on' if self.mrg_rxbuf else 'off'}"
-                  f"{',mq=on' if self.queues > 1 else ''}{f',mac={self.mac}' if self.mac else ''}{FORMS[self.form]}")
-        kernel = "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check ipv6.disable=1 mitigations=off reboot=t"
+        kernel = "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check mitigations=off reboot=t"
         if self.hotplug:
             # memory above 4 GiB makes the kernel set 64 MiB of bounce buffers aside: half of what there is
             kernel += " swiotlb=noforce"
         if self.address:
             kernel += f" gip={self.address}/24"
+        kernel += f" gip6={self.address6}/64" if self.address6 else " ipv6.disable=1"
         return [
-            PROGRAM, "-accel", "tcg", "-cpu", "qemu64", "-M", "pc", "-smp", "1",
+            PROGRAM, "-accel", "tcg", "-cpu", "qemu64", "-M", "pc", "-smp", str(self.smp),
             "-m", f"{memory},slots=2,maxmem=512M" if self.hotplug else memory,
             "-object", f"memory-backend-memfd,id=m0,size={memory},share=on", "-numa", "node,memdev=m0",
             "-nodefaults", "-display", "none",
@@ -146,15 +197,24 @@ class Qemu:
             "-chardev", f"socket,id=agent,path={self.path('agent')},server=on,wait=off",
             "-device", "virtio-serial-pci,vectors=0", "-device", "virtserialport,chardev=agent,nr=1",
             "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
-            "-chardev", f"socket,id=c0,path={self.socket},{'server=on,wait=off' if self.server else 'reconnect=1'}",
-            "-netdev", network, "-device", device,
+            *self._network(),
             "-kernel", f"{images}/kernel", "-initrd", f"{images}/initrd", "-append", kernel,
-        ] + (["-S"] if self.paused else [])
+            *(["-S"] if self.paused else []),
+            *(["-incoming", f"unix:{self.path('incoming')}"] if self.incoming else []),
+        ]
+
+    def _network(self):
+        arguments = self.nics[0].arguments(0)
+        for number, nic in enumerate(self.nics[1:], 1):
+            # from slot 8 on there are 24, and eight functions in each
+            function, slot = divmod(number - 1, 24)
+            arguments += nic.arguments(number, f",addr={8 + slot:#x}.{function:#x},multifunction=on")
+        return arguments
 
     def start(self):
         """Start QEMU and its boot; returns at once."""
         command = self.command()
-        for kind in ("agent", "qmp"):
+        for kind in ("agent", "qmp", "incoming"):
             if os.path.exists(self.path(kind)):
                 os.unlink(self.path(kind))
         with open(self.path("log"), "ab") as log:
@@ -287,6 +347,10 @@ class Qemu:
         """How many packets the guest's network device has received."""
         return int(self.run("cat /sys/class/net/eth0/statistics/rx_packets"))
 
+    def sent_packets(self):
+        """How many packets it has sent."""
+        return int(self.run("cat /sys/class/net/eth0/statistics/tx_packets"))
+
     # QEMU's monitor --------------------------------------------------------------------------------------------------
 
     def qmp(self, execute, **arguments):
@@ -308,6 +372,26 @@ class Qemu:
             if "return" in answer:
                 return answer["return"]
 
+    def migrate_to(self, other):
+        """Live migration into a machine that was made with incoming=True, and runs when this returns.
+
+        What guests say meanwhile on the command port is lost: run no command then. Returns QEMU's account of it.
+        """
+        wait_until(lambda: os.path.exists(other.path("incoming")), f"QEMU {other.name} to listen", pause=0.01)
+        other.attach()
+        self.qmp("migrate", uri=f"unix:{other.path('incoming')}")
+        status = {}
+
+        def ended():
+            status.update(self.qmp("query-migrate"))
+            return status.get("status") in ("completed", "failed", "cancelled")
+
+        wait_until(ended, lambda: f"the end of a migration: {status}", 180, 0.02)
+        equal(status["status"], "completed", f"the outcome of the migration of {self.name}")
+        wait_until(lambda: other.qmp("query-status")["running"], f"QEMU {other.name} to run", pause=0.01)
+        other.boot_id = self.boot_id
+        return status
+
     def plug_memory(self, mib=128):
         """Hot-plug a memory module (Linux wants multiples of 128 MiB); the guest has it online when this returns."""
         before = self.memory_kib()
@@ -325,37 +409,63 @@ class Qemu:
         return int(self.run("sed -n 's/MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"))
 
 
+def nic_name(number, nic):
+    """The name that a guest of dptap has for a NIC of machine `number`."""
+    return f"vm{number}.{nic}" if nic else f"vm{number}"
+
+
 class Rig:
     """A dptap between a wire and some machines vm0, vm1, ...: `wire`, `dptap`, and each machine by its name.
 
-    Each machine is a dict of Qemu's keywords; beside them `learnt=True` leaves its MAC address to dptap to learn.
+    Each machine is a dict of Qemu's keywords. Beside them:
+
+    learnt      leave its MAC address to dptap to learn
+    settings    further settings of the guest in dptap
+    nics        a list of dicts of Nic's keywords, for the machine's further NICs: guests vm0.1, vm0.2, ... of dptap
+    ipv6        give it an IPv6 address
     """
 
-    def __init__(self, *machines, queue_len=1000):
+    def __init__(self, *machines, queue_len=1000, wire=None, **more):
         self._machines = machines
         self._queue_len = queue_len
+        self._more = more
         self._stack = contextlib.ExitStack()
-        self.wire = self.dptap = None
+        self.wire = wire or Wire(ipv6=any(machine.get("ipv6") for machine in machines))
+        self.dptap = None
         self.guests = {}
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
             stack.callback(self.kill_guests)
-            self.wire = stack.enter_context(Wire())
+            stack.enter_context(self.wire)
             arguments = [uplink(self.wire.device)]
             for number, machine in enumerate(self._machines):
-                settings = {} if machine.get("learnt") else {"mac": mac_of(number)}
-                if machine.get("server"):
-                    settings["socket_mode"] = "client"
-                arguments.append(guest(f"vm{number}", queue_len=self._queue_len, **settings))
-            self.dptap = stack.enter_context(Dptap(*arguments, vdevs=[self.wire.vdev]))
+                arguments += self._arguments(number, machine)
+            self.dptap = stack.enter_context(Dptap(*arguments, vdevs=[self.wire.vdev], **self._more))
             for number, machine in enumerate(self._machines):
-                keywords = {key: value for key, value in machine.items() if key != "learnt"}
-                name = f"vm{number}"
-                self.guests[name] = Qemu(name, self.dptap.socket(name), self.dptap.dir, mac=mac_of(number),
-                                         address=address_of(number), **keywords)
+                self.guests[f"vm{number}"] = self._machine(number, machine)
             self._stack = stack.pop_all()
         return self
+
+    def _arguments(self, number, machine):
+        """dptap's arguments for a machine: a guest for each NIC."""
+        arguments = []
+        for nic, keywords in enumerate([machine, *machine.get("nics", ())]):
+            settings = {"queue_len": self._queue_len, **machine.get("settings", {})}
+            if not machine.get("learnt"):
+                settings["mac"] = mac_of(number, nic)
+            if keywords.get("server"):
+                settings["socket_mode"] = "client"
+            arguments.append(guest(nic_name(number, nic), **settings))
+        return arguments
+
+    def _machine(self, number, machine):
+        keywords = {key: value for key, value in machine.items() if key not in ("learnt", "settings", "nics", "ipv6")}
+        more = [Nic(self.dptap.socket(nic_name(number, nic)), mac_of(number, nic), **nic_keywords)
+                for nic, nic_keywords in enumerate(machine.get("nics", ()), 1)]
+        return Qemu(f"vm{number}", self.dptap.socket(f"vm{number}"), self.dptap.dir, mac=mac_of(number),
+                    address=address_of(number), address6=address6_of(number) if machine.get("ipv6") else None,
+                    more_nics=more, **keywords)
 
     def __exit__(self, *what):
         return self._stack.__exit__(*what)
