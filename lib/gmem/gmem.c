@@ -123,3 +123,18 @@ dt_gmem_contains(const struct dt_gmem *mem, const void *hva, uint64_t len)
 	}
 	return false;
 }
+
+bool
+dt_gmem_gpa(const struct dt_gmem *mem, const void *hva, uint64_t *ret_gpa)
+{
+	for (unsigned int i = 0; i < mem->n_regions; i++) {
+		const struct dt_gmem_region *region = &mem->regions[i];
+		uint64_t offset = (uint64_t)((uintptr_t)hva - (uintptr_t)region->hva);
+
+		if (offset >= region->size)
+			continue;
+		*ret_gpa = region->gpa + offset;
+		return true;
+	}
+	return false;
+}

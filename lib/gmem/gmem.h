@@ -91,6 +91,9 @@ bool dt_gmem_read(const struct dt_gmem *mem, uint64_t gpa, void *to, size_t len)
 /** Whether @p len bytes at our address @p hva lie in one region. */
 bool dt_gmem_contains(const struct dt_gmem *mem, const void *hva, uint64_t len);
 
+/** Translate our address @p hva back. @return false: it lies in no region */
+bool dt_gmem_gpa(const struct dt_gmem *mem, const void *hva, uint64_t *ret_gpa);
+
 /**
  * For this thread: from now on a fault in memory that no table knows is the doing of whoever owns @p vanished.
  *

@@ -14,7 +14,6 @@
 
 #include "gmem.h"
 #include "pool.h"
-#include "vnet.h"
 
 static const char *const ring_names[DT_RINGS] = {
 	[DT_RING_TO_GUEST] = "receive queue (ring 0)",
@@ -34,9 +33,9 @@ dt_guest_stop_ring(struct dt_guest *guest, enum dt_ring ring, enum dt_stop stop,
 	}
 	guest->ring[ring].on = false;
 	dt_pair_stop(guest->pair, guest->worker, ring, stop, cause, &vq);
-	guest->ring[ring].base = vq.last_avail;
+	guest->ring[ring].base = dt_vq_base(&vq);
 	/* GET_VRING_BASE answers from the library's copy. */
-	rte_vhost_set_vring_base(guest->vid, ring, vq.last_avail, vq.used_idx);
+	rte_vhost_set_vring_base(guest->vid, ring, dt_vq_base(&vq), dt_vq_used_base(&vq));
 }
 
 void
@@ -51,12 +50,6 @@ dt_guest_take_features(struct dt_guest *guest)
 {
 	if (rte_vhost_get_negotiated_features(guest->vid, &guest->features) != 0)
 		guest->features = 0;
-}
-
-static bool
-has(const struct dt_guest *guest, unsigned int bit)
-{
-	return (guest->features & (1ULL << bit)) != 0;
 }
 
 /*
@@ -96,13 +89,10 @@ start_ring(struct dt_guest *guest, enum dt_ring ring)
 	vq.avail = vring.avail;
 	vq.used = vring.used;
 	vq.size = vring.size;
-	vq.last_avail = guest->ring[ring].base; /* the library's own goes back to used->idx now and then */
+	vq.base = guest->ring[ring].base; /* the library's own goes back to used->idx now and then */
 	vq.callfd = checked_callfd(guest, vring.callfd);
 	vq.mem = guest->mem;
 	vq.features = guest->features;
-	vq.event_idx = has(guest, VIRTIO_RING_F_EVENT_IDX);
-	vq.mergeable = has(guest, VIRTIO_NET_F_MRG_RXBUF);
-	vq.hdr_len = has(guest, VIRTIO_F_VERSION_1) || vq.mergeable ? DT_VNET_HDR_MRG : DT_VNET_HDR_LEGACY;
 	err = dt_vq_start(&vq);
 	if (err != 0) {
 		GUEST_SAY(guest, ERR, "%s: %s: not started; the front end is at fault, restart it", ring_names[ring],

@@ -193,6 +193,9 @@ write_packet(struct dt_pair *pair, const struct rte_mbuf *pkt, uint16_t num_buff
 	copy_in(&pair->pieces, &piece, &offset, hdr, pair->vq[DT_RING_TO_GUEST].hdr_len);
 	for (const struct rte_mbuf *m = pkt; m != NULL; m = m->next)
 		copy_in(&pair->pieces, &piece, &offset, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+	if (unlikely(pair->vq[DT_RING_TO_GUEST].logs))
+		dt_vq_log_pieces(&pair->vq[DT_RING_TO_GUEST], &pair->pieces,
+			(uint64_t)pkt->pkt_len + pair->vq[DT_RING_TO_GUEST].hdr_len);
 }
 
 static void
@@ -272,7 +275,8 @@ dt_pair_to_guest(struct dt_pair *pair)
 	n = dt_lane_peek(&pair->lane, pkts, DT_BURST);
 	while (done < n && !dt_vq_broken(vq)) {
 		unsigned int room = RTE_MIN(dt_vq_available(vq, n - done), n - done);
-		unsigned int simple = read_simple(vq, &pkts[done], slots, room);
+		/* While a log is kept, every packet takes the way that writes it. */
+		unsigned int simple = unlikely(vq->logs) ? 0 : read_simple(vq, &pkts[done], slots, room);
 
 		if (likely(simple > 0)) {
 			give_simple(pair, &pkts[done], slots, simple);

@@ -2,6 +2,9 @@
 #include "vq.h"
 
 #include <errno.h>
+#include <linux/vhost_types.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
 #include <sys/eventfd.h>
 
 /* virtio 1.2, 2.7.10: the two event fields lie behind the rings. */
@@ -27,9 +30,30 @@ dt_vq_interrupt(struct dt_vq *vq)
 	vq->callfd = -1;
 }
 
+static bool
+has(const struct dt_vq *vq, unsigned int bit)
+{
+	return (vq->features & (1ULL << bit)) != 0;
+}
+
+/* What the features mean for the ring. */
+static void
+derive(struct dt_vq *vq)
+{
+	vq->in_order = has(vq, VIRTIO_F_IN_ORDER);
+	vq->event_idx = has(vq, VIRTIO_RING_F_EVENT_IDX);
+	vq->mergeable = has(vq, VIRTIO_NET_F_MRG_RXBUF);
+	vq->notify_on_empty = has(vq, VIRTIO_F_NOTIFY_ON_EMPTY);
+	vq->hdr_len = has(vq, VIRTIO_F_VERSION_1) || vq->mergeable ? sizeof(struct virtio_net_hdr_mrg_rxbuf)
+								   : sizeof(struct virtio_net_hdr);
+	vq->logs = has(vq, VHOST_F_LOG_ALL) && vq->log_base != NULL;
+}
+
 int
 dt_vq_start(struct dt_vq *vq)
 {
+	if (has(vq, VIRTIO_F_RING_PACKED))
+		return -EINVAL;
 	if (vq->size == 0 || vq->size > 32768 || (vq->size & (vq->size - 1)) != 0)
 		return -EINVAL;
 	if ((uintptr_t)vq->desc % 16 != 0 || (uintptr_t)vq->avail % 2 != 0 || (uintptr_t)vq->used % 4 != 0)
@@ -38,8 +62,10 @@ dt_vq_start(struct dt_vq *vq)
 		!dt_gmem_contains(vq->mem, vq->avail, 6 + 2ULL * vq->size) ||
 		!dt_gmem_contains(vq->mem, vq->used, 6 + 8ULL * vq->size))
 		return -EFAULT;
+	derive(vq);
 	vq->mask = (uint16_t)(vq->size - 1);
-	vq->avail_seen = vq->last_avail;
+	vq->last_avail = vq->base;
+	vq->avail_seen = vq->base;
 	vq->used_idx = __atomic_load_n(&vq->used->idx, __ATOMIC_RELAXED);
 	vq->n_used = 0;
 	vq->signalled_valid = false;
@@ -50,6 +76,10 @@ dt_vq_start(struct dt_vq *vq)
 	__atomic_store_n(&vq->used->flags, (uint16_t)VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
 	if (vq->event_idx)
 		__atomic_store_n(avail_event(vq), (uint16_t)(vq->last_avail - 1), __ATOMIC_RELAXED);
+	if (vq->logs) {
+		dt_vq_log(vq, &vq->used->flags, sizeof(vq->used->flags));
+		dt_vq_log(vq, avail_event(vq), sizeof(uint16_t));
+	}
 	return 0;
 }
 

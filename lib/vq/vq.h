@@ -38,19 +38,59 @@ enum dt_vq_fault {
 	DT_VQ_VANISHED, /* the memory that holds it did */
 };
 
+/** A buffer on its way back to the guest. */
+struct dt_vq_used {
+	uint32_t len; /* bytes written into it */
+	uint16_t id; /* what the guest calls it */
+	uint16_t at; /* where in a packed ring its used descriptor goes */
+};
+
+/**
+ * Where a packed ring stands. In memory that survives us, it lets a successor go on to the descriptor, which nothing
+ * in the ring itself tells.
+ *
+ * Positions are ring indices, the wrap counter in bit 15; between two batches both are the same. A batch is written
+ * here first, then next, then the ring, and last done.
+ */
+struct dt_vq_position {
+	uint32_t done; /* all before it was published */
+	uint32_t next; /* all before it will be, once the batch is */
+	uint32_t n; /* buffers of the batch */
+	uint32_t unused;
+	struct dt_vq_used used[DT_VQ_PIECES_MAX];
+};
+
 struct dt_vq {
-	/* set before it runs */
-	struct vring_desc *desc;
-	struct vring_avail *avail;
-	struct vring_used *used;
+	/* set before it runs; of a packed ring, the second names count */
+	union {
+		struct vring_desc *desc;
+		struct vring_packed_desc *ring;
+	};
+	union {
+		struct vring_avail *avail;
+		const struct vring_packed_desc_event *driver_event;
+	};
+	union {
+		struct vring_used *used;
+		struct vring_packed_desc_event *device_event;
+	};
 	const struct dt_gmem *mem;
-	uint64_t features;
-	uint16_t size; /* entries, a power of two */
+	uint64_t features; /* what the guest negotiated, VHOST_F_LOG_ALL included */
+	uint8_t *log_base; /* of the migration's dirty log, NULL: there is none */
+	uint64_t log_size; /* bytes */
+	struct dt_vq_position *position; /* of a packed ring; NULL for a split one, which knows itself */
+	uint16_t size; /* entries: split, a power of two; packed, any */
+	uint16_t base; /* what to begin with: split, the available index; packed, as in dt_vq_position */
+	int callfd; /* -1: the guest polls */
+
+	/* set by dt_vq_start() */
 	uint16_t mask;
 	uint8_t hdr_len; /* bytes of virtio_net_hdr */
+	bool in_order;
 	bool event_idx;
 	bool mergeable;
-	int callfd; /* -1: the guest polls */
+	bool notify_on_empty;
+	bool logs; /* what is written goes into the dirty log */
 
 	/* the worker's */
 	uint16_t last_avail; /* next entry of the available ring to take */
@@ -88,6 +128,12 @@ struct dt_vq_pieces {
 	struct dt_vq_piece piece[DT_VQ_PIECES_MAX];
 };
 
+/** Record in the dirty log that @p len bytes at our address @p hva, which lie in one region, were written. */
+void dt_vq_log(const struct dt_vq *vq, const void *hva, uint64_t len);
+
+/** The same for the first @p len bytes of what pieces hold. */
+void dt_vq_log_pieces(const struct dt_vq *vq, const struct dt_vq_pieces *pieces, uint64_t len);
+
 /** Begin a packet: nothing is gathered yet. The pieces themselves stay as they are; n says how many count. */
 static inline void
 dt_vq_pieces_clear(struct dt_vq_pieces *pieces)
@@ -102,12 +148,26 @@ dt_vq_pieces_clear(struct dt_vq_pieces *pieces)
  * Check a ring's place and take it into service: no kicks from the guest from here on. The worker's first act is
  * one dt_vq_interrupt(), in case one was owed.
  *
- * @param vq  with all of "set before it runs" and last_avail filled; the used index goes on where the ring has it
+ * @param vq  with all of "set before it runs" filled; a split ring's used index goes on where the ring has it
  * @return 0; -EINVAL: size is no power of two or above 32768, or a part is misaligned; -EFAULT: a part lies
  *         outside the guest's memory
  * @note on any thread, while no worker has it
  */
 int dt_vq_start(struct dt_vq *vq);
+
+/** Where it stands now, as base is meant: for GET_VRING_BASE, and to start it again. */
+static inline uint16_t
+dt_vq_base(const struct dt_vq *vq)
+{
+	return vq->last_avail;
+}
+
+/** What goes beside it to rte_vhost_set_vring_base(). */
+static inline uint16_t
+dt_vq_used_base(const struct dt_vq *vq)
+{
+	return vq->used_idx;
+}
 
 static inline bool
 dt_vq_broken(const struct dt_vq *vq)
@@ -207,15 +267,22 @@ dt_vq_use(struct dt_vq *vq, uint16_t head, uint32_t len)
 	elem->len = len;
 }
 
+/** Record in the dirty log the used ring's last @p n entries, and its index. */
+void dt_vq_log_used(const struct dt_vq *vq, uint16_t n);
+
 /** Let the guest see all that was used, and the @p n entries of the available ring that this took. */
 static inline void
 dt_vq_publish(struct dt_vq *vq, unsigned int n)
 {
+	uint16_t n_used = vq->n_used;
+
 	vq->last_avail = (uint16_t)(vq->last_avail + n);
-	vq->used_idx = (uint16_t)(vq->used_idx + vq->n_used);
+	vq->used_idx = (uint16_t)(vq->used_idx + n_used);
 	vq->n_used = 0;
 	/* Release pairs with the driver's read barrier after it saw idx advance (virtio 1.2, 2.7.8.2). */
 	__atomic_store_n(&vq->used->idx, vq->used_idx, __ATOMIC_RELEASE);
+	if (unlikely(vq->logs))
+		dt_vq_log_used(vq, n_used);
 }
 
 /** Interrupt the guest, asked or not. */

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "guest_memory.h"
 
-#include <linux/virtio_net.h>
-#include <linux/virtio_config.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "testing.h"
-#include "vnet.h"
 
 void
 dt_test_memory_new(struct dt_test_memory *memory, unsigned int n_regions, uint64_t region_size)
@@ -109,9 +106,6 @@ dt_test_ring_new(struct dt_test_ring *ring, struct dt_test_memory *memory, unsig
 void
 dt_test_ring_start(const struct dt_test_ring *ring, uint64_t features, struct dt_vq *ret_vq)
 {
-	bool mergeable = (features & (1ULL << VIRTIO_NET_F_MRG_RXBUF)) != 0;
-	bool modern = (features & (1ULL << VIRTIO_F_VERSION_1)) != 0;
-
 	*ret_vq = (struct dt_vq){
 		.desc = ring->desc,
 		.avail = ring->avail,
@@ -119,11 +113,8 @@ dt_test_ring_start(const struct dt_test_ring *ring, uint64_t features, struct dt
 		.mem = ring->memory->gmem,
 		.features = features,
 		.size = ring->size,
-		.hdr_len = mergeable || modern ? DT_VNET_HDR_MRG : DT_VNET_HDR_LEGACY,
-		.event_idx = (features & (1ULL << VIRTIO_RING_F_EVENT_IDX)) != 0,
-		.mergeable = mergeable,
 		.callfd = -1,
-		.last_avail = ring->avail_idx,
+		.base = ring->avail_idx,
 	};
 	assert_int_equal(dt_vq_start(ret_vq), 0);
 }

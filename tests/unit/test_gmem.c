@@ -137,6 +137,21 @@ ranges_of_ours_are_known_by_region(void **state)
 }
 
 static void
+an_address_of_ours_is_translated_back(void **state)
+{
+	uint64_t gpa = 0;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_true(dt_gmem_gpa(memory.gmem, memory.hva[i] + 77, &gpa));
+		assert_int_equal(gpa, dt_test_region(&memory, i) + 77);
+	}
+	assert_true(dt_gmem_gpa(memory.gmem, memory.hva[2] + SIZE - 1, &gpa));
+	assert_int_equal(gpa, END - 1);
+	assert_false(dt_gmem_gpa(memory.gmem, memory.hva[2] + SIZE, &gpa));
+	assert_false(dt_gmem_gpa(memory.gmem, NULL, &gpa));
+}
+
+static void
 more_regions_than_the_protocol_knows_are_refused(void **state)
 {
 	struct dt_gmem_region regions[DT_GMEM_REGIONS_MAX + 1] = { 0 };
@@ -359,6 +374,7 @@ main(void)
 		MEMORY(a_part_ends_with_its_region),
 		MEMORY(reading_goes_over_adjacent_regions),
 		MEMORY(ranges_of_ours_are_known_by_region),
+		MEMORY(an_address_of_ours_is_translated_back),
 		MEMORY(more_regions_than_the_protocol_knows_are_refused),
 		MEMORY(tables_beyond_what_can_be_watched_are_refused),
 		MEMORY(memory_that_is_there_has_not_vanished),

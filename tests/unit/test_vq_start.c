@@ -121,8 +121,8 @@ a_ring_that_starts_asks_for_no_kicks(void **state)
 	uint16_t avail_event;
 
 	vq.callfd = callfd;
-	vq.event_idx = true;
-	vq.last_avail = 7;
+	vq.features = EVENT_IDX;
+	vq.base = 7;
 
 	assert_int_equal(dt_vq_start(&vq), 0);
 
@@ -238,7 +238,7 @@ a_ring_goes_on_where_its_used_index_stands(void **state)
 
 	ring.used->idx = 300;
 	ring.used_seen = 300;
-	vq.last_avail = 305;
+	vq.base = 305;
 
 	assert_int_equal(dt_vq_start(&vq), 0);
 	dt_vq_use(&vq, 9, 1);
