@@ -59,9 +59,9 @@
 	  "a broadcast storm, or mbufs= set lower than the lanes can hold", \
 	  "raise mbufs= in [dptap]; look for the loop") \
 	X(LARGE_NO_MBUF, large_no_mbuf, PROTO_MEM, \
-	  "a frame that needs several mbufs came while the pool's share for such frames was used up", \
-	  "a guest sends jumbo frames to one that does not read", \
-	  "raise mbufs= in [dptap], or lower queue_len= of the slow guest") \
+	  "a frame that needs several mbufs found the mbuf pool empty", \
+	  "a NIC's driver that holds back more mbufs than its rings have entries", \
+	  "raise mbufs= in [dptap]") \
 	X(HEAD_BAD_INDEX, head_bad_index, SKB_COPY_DATA, \
 	  "the available ring named a descriptor beyond the queue's size", \
 	  "a broken or hostile driver in the guest", \
@@ -157,7 +157,11 @@
 	X(LANE_UPLINK_LINK_DOWN, lane_uplink_link_down, FULL_RING, \
 	  "the lane filled while the uplink's link was down", \
 	  "cable, switch port, or the other end of a virtual link", \
-	  "bring the link up; /dptap/ports shows its state")
+	  "bring the link up; /dptap/ports shows its state") \
+	X(LANE_LARGE_FULL, lane_large_full, FULL_RING, \
+	  "the lane had room for packets, but held as many mbufs of jumbo or GSO frames as a lane may", \
+	  "a guest or NIC that takes bursts of 64 KiB packets too slowly", \
+	  "as for the lane's other causes; the bound is twice queue_len= in mbufs of 2 KiB")
 /* clang-format on */
 
 enum dt_cause {

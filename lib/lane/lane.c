@@ -6,6 +6,8 @@
 #include <rte_errno.h>
 #include <rte_ring_peek.h>
 
+#include "pool.h"
+
 int
 dt_lane_init(struct dt_lane *lane, const char *name, unsigned int at, unsigned int len, enum dt_cause closed_cause,
 	int node, bool single_producer)
@@ -13,7 +15,12 @@ dt_lane_init(struct dt_lane *lane, const char *name, unsigned int at, unsigned i
 	unsigned int flags = RING_F_EXACT_SZ | RING_F_SC_DEQ | (single_producer ? RING_F_SP_ENQ : 0);
 	int err;
 
-	*lane = (struct dt_lane){ .at = at, .full_cause = closed_cause, .closed_cause = closed_cause };
+	*lane = (struct dt_lane){
+		.at = at,
+		.large_max = dt_pool_lane_large(len),
+		.full_cause = closed_cause,
+		.closed_cause = closed_cause,
+	};
 	lane->ring = rte_ring_create(name, len, node, flags);
 	if (lane->ring == NULL)
 		return -rte_errno;
@@ -30,36 +37,108 @@ dt_lane_fini(struct dt_lane *lane)
 	lane->ring = NULL;
 }
 
-unsigned int
-dt_lane_put(struct dt_lane *lane, unsigned int from, struct rte_mbuf **pkts, unsigned int n)
+/* Mbufs that a frame of several keeps from its pools; one that points into others' data keeps those as well. */
+static uint16_t
+weight_of(const struct rte_mbuf *m)
 {
-	uint64_t bytes = dt_burst_bytes(pkts, n);
-	uint8_t closed = __atomic_load_n(&lane->closed_cause, __ATOMIC_RELAXED);
-	unsigned int sent;
+	if (m->nb_segs == 1)
+		return 0;
+	return RTE_MBUF_DIRECT(m) && RTE_MBUF_DIRECT(m->next) ? m->nb_segs : (uint16_t)(2 * m->nb_segs);
+}
 
-	dt_handed_on(from, n, bytes);
-	dt_received(lane->at, n, bytes);
+static inline uint32_t
+weigh(const struct dt_lane *lane)
+{
+	return __atomic_load_n(&lane->large, __ATOMIC_RELAXED);
+}
+
+static inline void
+unload(struct dt_lane *lane, uint32_t weight)
+{
+	__atomic_fetch_sub(&lane->large, weight, __ATOMIC_RELAXED);
+}
+
+/* Drop the frames of several mbufs for which there is no room. @return packets left, in their order */
+static unsigned int
+load(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t weight = weight_of(pkts[i]);
+
+		if (weight > 0 && __atomic_add_fetch(&lane->large, weight, __ATOMIC_RELAXED) > lane->large_max) {
+			unload(lane, weight);
+			dt_drop(lane->at, pkts[i], DT_CAUSE_LANE_LARGE_FULL);
+		} else {
+			pkts[kept++] = pkts[i];
+		}
+	}
+	return kept;
+}
+
+/* What did not fit, though a large one among it was let in by load(). */
+static void
+overflow(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n, bool loaded)
+{
+	for (unsigned int i = 0; loaded && i < n; i++)
+		unload(lane, weight_of(pkts[i]));
+	dt_drop_burst(lane->at, pkts, n, (enum dt_cause)__atomic_load_n(&lane->full_cause, __ATOMIC_RELAXED));
+}
+
+unsigned int
+dt_lane_queue(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n)
+{
+	uint8_t closed = __atomic_load_n(&lane->closed_cause, __ATOMIC_RELAXED);
+	unsigned int mbufs = 0, sent;
+	bool large;
+
 	if (unlikely(closed != DT_CAUSE_MAX)) {
 		dt_drop_burst(lane->at, pkts, n, (enum dt_cause)closed);
 		return 0;
 	}
+	for (unsigned int i = 0; i < n; i++)
+		mbufs += pkts[i]->nb_segs;
+	large = mbufs > n;
+	if (unlikely(large))
+		n = load(lane, pkts, n);
 	sent = rte_ring_enqueue_burst(lane->ring, (void **)pkts, n, NULL);
 	if (unlikely(sent < n))
-		dt_drop_burst(lane->at, &pkts[sent], n - sent,
-			(enum dt_cause)__atomic_load_n(&lane->full_cause, __ATOMIC_RELAXED));
+		overflow(lane, &pkts[sent], n - sent, large);
 	return sent;
+}
+
+unsigned int
+dt_lane_put(struct dt_lane *lane, unsigned int from, struct rte_mbuf **pkts, unsigned int n)
+{
+	uint64_t bytes = dt_burst_bytes(pkts, n);
+
+	dt_handed_on(from, n, bytes);
+	dt_received(lane->at, n, bytes);
+	return dt_lane_queue(lane, pkts, n);
 }
 
 unsigned int
 dt_lane_peek(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n)
 {
-	return rte_ring_dequeue_burst_start(lane->ring, (void **)pkts, n, NULL);
+	n = rte_ring_dequeue_burst_start(lane->ring, (void **)pkts, n, NULL);
+	/* Who enqueued any of these has added to `large` before. */
+	lane->weighed = weigh(lane) > 0;
+	for (unsigned int i = 0; unlikely(lane->weighed) && i < n; i++)
+		lane->weights[i] = weight_of(pkts[i]);
+	return n;
 }
 
 void
 dt_lane_finish(struct dt_lane *lane, unsigned int n)
 {
+	uint32_t weight = 0;
+
+	for (unsigned int i = 0; unlikely(lane->weighed) && i < n; i++)
+		weight += lane->weights[i];
 	rte_ring_dequeue_finish(lane->ring, n);
+	if (unlikely(weight > 0))
+		unload(lane, weight);
 }
 
 unsigned int
@@ -68,7 +147,8 @@ dt_lane_drain(struct dt_lane *lane, enum dt_cause cause)
 	struct rte_mbuf *pkts[DT_BURST];
 	unsigned int n, drained = 0;
 
-	while ((n = rte_ring_sc_dequeue_burst(lane->ring, (void **)pkts, DT_BURST, NULL)) > 0) {
+	while ((n = dt_lane_peek(lane, pkts, DT_BURST)) > 0) {
+		dt_lane_finish(lane, n);
 		dt_drop_burst(lane->at, pkts, n, cause);
 		drained += n;
 	}

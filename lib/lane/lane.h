@@ -4,7 +4,8 @@
  *
  * Any worker puts; the one worker that owns the egress queue peeks, delivers what fits and finishes. A full lane is
  * the only place where a slow consumer loses packets, and the lane itself counts them, under a cause that its
- * consumer keeps up to date: who is to blame. It never frees but through the ledger, and never blocks.
+ * consumer keeps up to date: who is to blame. It is full of packets, or full of the mbufs of frames that take
+ * several, each lane for itself. It never frees but through the ledger, and never blocks.
  */
 #ifndef DT_LANE_H
 #define DT_LANE_H
@@ -20,10 +21,18 @@ struct dt_lane {
 	/* set at start */
 	struct rte_ring *ring;
 	unsigned int at; /* the egress port's outward account */
+	uint32_t large_max; /* mbufs that frames of several may have here */
 
 	/* the consumer (or control by mail to it) writes, producers read */
 	uint8_t full_cause __rte_cache_aligned; /* enum dt_cause of an overflow */
 	uint8_t closed_cause; /* enum dt_cause of a packet that comes while closed; DT_CAUSE_MAX: open */
+
+	/* producers add before they enqueue, the consumer subtracts; leave the line alone for all other packets */
+	uint32_t large __rte_cache_aligned; /* mbufs of frames of several */
+
+	/* the consumer's own, of what it peeked at last */
+	bool weighed __rte_cache_aligned; /* there may be frames of several: */
+	uint16_t weights[DT_BURST]; /* what each packet counts for in `large` */
 };
 
 _Static_assert(DT_CAUSE_MAX <= UINT8_MAX, "a lane keeps a cause in a byte");
@@ -38,7 +47,7 @@ struct dt_sink {
  * Make a lane, closed.
  *
  * @param at               the egress port's outward account, for what is received, held and dropped here
- * @param len              packets it holds
+ * @param len              packets it holds; what it may hold of large frames follows from it (see pool.h)
  * @param closed_cause     why it is closed for now
  * @param node             NUMA node of its consumer
  * @param single_producer  only one lcore will ever put
@@ -92,6 +101,12 @@ dt_lane_close(struct dt_lane *lane, enum dt_cause cause)
  */
 unsigned int dt_lane_put(struct dt_lane *lane, unsigned int from, struct rte_mbuf **pkts, unsigned int n);
 
+/**
+ * The same for packets that the egress account has received or created already: segments of one.
+ * @return packets queued, 0 to @p n
+ */
+unsigned int dt_lane_queue(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n);
+
 /** @return packets that wait; exact only for the consumer, a lower bound there */
 static inline unsigned int
 dt_lane_count(const struct dt_lane *lane)
@@ -103,11 +118,12 @@ dt_lane_count(const struct dt_lane *lane)
  * Look at the first packets without taking them; dt_lane_finish() must follow if any are returned.
  * On the consumer.
  *
- * @return packets in @p pkts, 0 to @p n
+ * @param n  at most DT_BURST
+ * @return   packets in @p pkts, 0 to @p n
  */
 unsigned int dt_lane_peek(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n);
 
-/** Take the first @p n of the packets last peeked at; the others stay, in order. On the consumer. */
+/** Take the first @p n of the packets last peeked at (they may be gone); the others stay, in order. On the consumer. */
 void dt_lane_finish(struct dt_lane *lane, unsigned int n);
 
 /** Drop all that waits for @p cause. On the consumer. @return packets dropped */

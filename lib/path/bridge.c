@@ -86,14 +86,15 @@ dt_bridge_forget(void *ingress)
 	in->last_source = 0;
 }
 
-/* @return NULL: no mbufs, or a frame of several has used up the share for such */
+/* @return NULL: no mbufs */
 static struct rte_mbuf *
 clone_of(struct rte_mbuf *pkt)
 {
 	struct rte_mempool *pool = dt_pool_of((int)rte_socket_id());
 
-	if (pkt->nb_segs > 1 && !dt_pool_spares(pool, pkt->nb_segs))
-		return NULL;
+	/* One mbuf is soon copied. A clone would pin the original, two mbufs in a lane that counts one. */
+	if (likely(pkt->nb_segs == 1))
+		return rte_pktmbuf_copy(pkt, pool, 0, UINT32_MAX);
 	return rte_pktmbuf_clone(pkt, pool);
 }
 

@@ -180,16 +180,15 @@ pool_new(const struct dt_path *path, char error[static DT_ERROR_SIZE])
 {
 	struct dt_pool_need need = { .mbufs = path->conf->mbufs, .n_workers = dt_workers_count() };
 	int nodes[RTE_MAX_LCORE];
-	unsigned int frame_mbufs = 1;
 	uint32_t mbufs;
 	int err;
 
-	for (unsigned int i = 0; i < path->conf->n_uplinks; i++) {
+	for (unsigned int i = 0; i < path->conf->n_uplinks; i++)
+		need.frame_mbufs = RTE_MAX(need.frame_mbufs, dt_uplink_frame_mbufs(&path->conf->uplinks[i]));
+	for (unsigned int i = 0; i < path->conf->n_uplinks; i++)
 		dt_uplink_need(path->uplinks[i], &need);
-		frame_mbufs = RTE_MAX(frame_mbufs, dt_uplink_frame_mbufs(&path->conf->uplinks[i]));
-	}
 	for (unsigned int i = 0; i < path->conf->n_guests; i++)
-		need.packets += path->conf->guests[i].queue_len * frame_mbufs;
+		dt_pool_need_lane(&need, path->conf->guests[i].queue_len);
 	for (unsigned int i = 0; i < need.n_workers; i++)
 		nodes[i] = dt_worker_node(dt_worker_at(i));
 	mbufs = need.mbufs != 0 ? need.mbufs : dt_pool_least(&need);

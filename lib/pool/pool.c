@@ -6,11 +6,14 @@
 
 #define CACHE_SIZE 256
 
-/* Workers hold back mbufs in their caches, and have bursts in their hands. */
-#define PER_WORKER (2 * CACHE_SIZE + 256)
+/* A burst of the largest frames: what a worker takes in one visit, and the least that a lane has room for. */
+#define LARGE_BURST (32 * DT_POOL_FRAME_MBUFS)
 
-/* At the least so many frames of the largest size at once, beyond all single mbufs. */
-#define LARGE_FRAMES 128
+/* Workers hold back mbufs in their caches, and have bursts in their hands. */
+#define PER_WORKER (2 * CACHE_SIZE + 256 + LARGE_BURST)
+
+/* Of frames of several mbufs a lane holds so many mbufs for each of its packets, sixty frames of 64 KiB at 1000. */
+#define LARGE_SHARE 2u
 
 static struct {
 	int node;
@@ -18,18 +21,33 @@ static struct {
 } pools[RTE_MAX_NUMA_NODES + 1];
 
 static unsigned int n_pools;
-static uint32_t reserve; /* mbufs that large frames may not have */
+static unsigned int frame_mbufs = 1; /* that an uplink's largest frame lies in */
 
 static uint32_t
-singles(const struct dt_pool_need *need)
+large_of(uint32_t len, unsigned int mbufs)
 {
-	return need->packets + need->n_workers * PER_WORKER;
+	uint32_t share = len * RTE_MAX(LARGE_SHARE, mbufs);
+
+	return RTE_MAX((uint32_t)LARGE_BURST, share);
+}
+
+void
+dt_pool_need_lane(struct dt_pool_need *need, uint32_t len)
+{
+	need->packets += len;
+	need->large += large_of(len, need->frame_mbufs);
+}
+
+uint32_t
+dt_pool_lane_large(uint32_t len)
+{
+	return large_of(len, frame_mbufs);
 }
 
 uint32_t
 dt_pool_least(const struct dt_pool_need *need)
 {
-	return singles(need) + need->nic_rx + LARGE_FRAMES * DT_POOL_FRAME_MBUFS;
+	return need->packets + need->large + need->nic_rx + need->n_workers * PER_WORKER;
 }
 
 uint64_t
@@ -46,7 +64,7 @@ dt_pool_init(const struct dt_pool_need *need, const int nodes[], unsigned int n_
 
 	if (mbufs < dt_pool_least(need))
 		return -EINVAL;
-	reserve = singles(need);
+	frame_mbufs = need->frame_mbufs;
 	for (unsigned int i = 0; i < n_nodes; i++) {
 		char name[RTE_MEMPOOL_NAMESIZE];
 		struct rte_mempool *pool;
@@ -79,16 +97,9 @@ dt_pool_of(int node)
 }
 
 bool
-dt_pool_spares(struct rte_mempool *pool, unsigned int n)
-{
-	/* Counts over all lcores' caches: too dear for each packet, cheap beside a copy of many kilobytes. */
-	return rte_mempool_avail_count(pool) >= reserve + n;
-}
-
-bool
 dt_pool_take_large(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int n)
 {
-	return dt_pool_spares(pool, n) && rte_mempool_get_bulk(pool, (void **)mbufs, n) == 0;
+	return rte_mempool_get_bulk(pool, (void **)mbufs, n) == 0;
 }
 
 void

@@ -2,9 +2,9 @@
 /**
  * mbuf pools: one for each NUMA node that has a worker, large enough that no lane can starve another.
  *
- * Made and freed on the main thread; workers take from the pool of their node. A pool holds what all
- * lanes and NIC rings can hold of single-mbuf packets, and beyond that a share for frames that need several mbufs:
- * these get none once only the former is left.
+ * Made and freed on the main thread; workers take from the pool of their node. A pool holds all that lanes and NIC
+ * rings can hold and workers have in their hands, to the last mbuf: a lane is bounded in packets and, since a frame of
+ * 64 KiB takes as many mbufs as dozens of others, in mbufs of such frames.
  */
 #ifndef DT_POOL_H
 #define DT_POOL_H
@@ -21,13 +21,21 @@
 /** Most mbufs that one frame may consist of. */
 #define DT_POOL_FRAME_MBUFS 33
 
-/** What the pools must be able to hold at once. */
+/** What the pools must be able to hold at once, in mbufs. */
 struct dt_pool_need {
-	uint32_t packets; /* mbufs that lanes and the NICs' transmit rings can hold */
-	uint32_t nic_rx; /* mbufs that lie ready in the NICs' receive rings */
+	unsigned int frame_mbufs; /* that an uplink's largest frame lies in; 0: one */
+	uint32_t packets; /* in lanes and the NICs' transmit rings */
+	uint32_t large; /* in lanes, of frames of several mbufs */
+	uint32_t nic_rx; /* ready in the NICs' receive rings */
 	uint32_t mbufs; /* as the user wants it, 0: as needed */
 	unsigned int n_workers;
 };
+
+/** Add a lane of @p len packets to @p need, whose frame_mbufs is known. */
+void dt_pool_need_lane(struct dt_pool_need *need, uint32_t len);
+
+/** Mbufs that frames of several may fill in a lane of @p len packets, besides these. Of pools that are made. */
+uint32_t dt_pool_lane_large(uint32_t len);
 
 /**
  * Make the pools.
@@ -47,12 +55,9 @@ uint64_t dt_pool_bytes(uint32_t mbufs);
 /** The pool of a node; that of another node if it has none. */
 struct rte_mempool *dt_pool_of(int node);
 
-/** Whether @p n more mbufs for a large frame, or a clone of one, are within the share for such. */
-bool dt_pool_spares(struct rte_mempool *pool, unsigned int n);
-
 /**
- * Take @p n mbufs for a large frame, at most DT_POOL_FRAME_MBUFS, out of the share for such.
- * @return false: the share is used up, none were taken
+ * Take @p n mbufs for a large frame.
+ * @return false: the pool is empty, which takes more than full lanes; none were taken
  */
 bool dt_pool_take_large(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int n);
 

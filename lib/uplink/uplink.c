@@ -61,9 +61,12 @@ dt_uplink_frame_mbufs(const struct dt_conf_uplink *conf)
 void
 dt_uplink_need(const struct dt_uplink *uplink, struct dt_pool_need *need)
 {
-	need->packets += uplink->n_queues * (uplink->conf->queue_len + uplink->conf->tx_desc) *
-			 dt_uplink_frame_mbufs(uplink->conf);
-	need->nic_rx += uplink->n_queues * uplink->conf->rx_desc;
+	for (unsigned int q = 0; q < uplink->n_queues; q++) {
+		dt_pool_need_lane(need, uplink->conf->queue_len);
+		/* What lies in the ring may point into as many mbufs again (a segment does). */
+		need->packets += 2 * uplink->conf->tx_desc;
+		need->nic_rx += uplink->conf->rx_desc;
+	}
 }
 
 int

@@ -50,7 +50,7 @@ int dt_uplink_new(const struct dt_conf_uplink *conf, unsigned int port, struct d
 /** Mbufs that the largest frame of an uplink may lie in. */
 unsigned int dt_uplink_frame_mbufs(const struct dt_conf_uplink *conf);
 
-/** Add what the uplink's rings and lanes can hold to @p need. */
+/** Add what the uplink's rings and lanes can hold to @p need, whose frame_mbufs is known. */
 void dt_uplink_need(const struct dt_uplink *uplink, struct dt_pool_need *need);
 
 /** NUMA node of the NIC, -1: unknown. */

@@ -159,22 +159,22 @@ def what_waits_for_a_paused_guest_that_goes_is_guest_not_connected(stage):
 
 
 @SLOW.test
-def large_frames_that_nobody_takes_use_up_their_share_and_no_more(stage):
-    vm0 = stage["vm0"]
-    large = [stage.frame_to("vm1", "vm0", MAX_FRAME) for _ in range(QUEUE_LEN)]
+def large_frames_that_nobody_takes_wait_in_order(stage):
+    vm0, n = stage["vm0"], 32
+    large = [stage.frame_to("vm1", "vm0", MAX_FRAME) for _ in range(n)]
     stage.dptap.settle()
     for one in large:
         vm0.send(one)
-    stage.dptap.settle(held=QUEUE_LEN)
+    stage.dptap.settle(held=n)
 
     # small ones still pass
     stage.cross("vm0", "vm2", 100)
-    stage["vm1"].give(250, (16384,))
-    got = stage["vm1"].receive(50)
-    equal([g.frame for g in got] == large[:50], True, "the first fifty frames of 64 KiB")
-    stage["vm1"].give(250, (16384,))
-    got = stage["vm1"].receive(QUEUE_LEN - 50)
-    equal([g.frame for g in got] == large[50:], True, "the others")
+    stage["vm1"].give(125, (16384,))
+    got = stage["vm1"].receive(25)
+    equal([g.frame for g in got] == large[:25], True, "the first frames of 64 KiB")
+    stage["vm1"].give(125, (16384,))
+    got = stage["vm1"].receive(n - 25)
+    equal([g.frame for g in got] == large[25:], True, "the others")
     stage.dptap.settle()
     stage.bring("vm1", buffers=None)
 
@@ -333,31 +333,35 @@ def guests_that_read_nothing():
 
 
 @guests_that_read_nothing.test
-def large_frames_beyond_their_share_of_the_pool_are_large_no_mbuf(stage):
+def large_frames_for_one_guest_fill_its_own_lane_and_no_other(stage):
+    """Two mbufs of 2 KiB for each packet that the lane holds: sixty frames of 64 KiB at 1000."""
     ports = ("vm0", "vm1", "vm2", "vm3", "net_null0")
-    n = 400
-    vm0, vm1 = stage["vm0"], stage["vm1"]
-    vm0.send_many([stage.frame_to("vm1", "vm0", MAX_FRAME) for _ in range(n)], burst=32)
-    lost = stage.dptap.drops("vm0").get(("from_guest", "PROTO_MEM", "large_no_mbuf"), 0)
-    check(0 < lost < n, f"{lost} of {n} frames of 64 KiB found no mbufs")
-    stage.dptap.settle(held=n - lost)
-    equal({key for port in ports for key in stage.dptap.drops(port)},
-          {("from_guest", "PROTO_MEM", "large_no_mbuf")}, "what was dropped and why")
+    n, room = 100, 2000 // 33
+    full = ("to_guest", "FULL_RING", "lane_large_full")
+    stage["vm0"].send_many([stage.frame_to("vm1", "vm0", MAX_FRAME) for _ in range(n)], burst=32)
+    stage.dptap.settle(held=room)
+    equal({port: stage.dptap.drops(port) for port in ports},
+          {**{port: {} for port in ports}, "vm1": {full: n - room}}, "what was dropped and why")
 
-    # small ones are not affected
+    # every other lane is as free as before: small frames to this one, large ones to the next
+    stage["vm0"].send_many([stage.frame_to("vm1", "vm0") for _ in range(100)], burst=32)
+    stage["vm0"].send_many([stage.frame_to("vm3", "vm0", MAX_FRAME) for _ in range(room)], burst=32)
     stage["vm2"].keep_given()
     stage.cross("vm0", "vm2", 500)
+    stage.dptap.settle(held=room + 100 + room)
+    equal(stage.dptap.drops("vm1"), {full: n - room}, "what the first guest's lane dropped meanwhile")
 
-    arrived = []
+    for name, lengths in (("vm1", [MAX_FRAME] * room + [60] * 100), ("vm3", [MAX_FRAME] * room)):
+        arrived = []
 
-    def woken():
-        arrived.extend(len(g.frame) for g in vm1.poll())
-        if len(vm1.to_guest.chains) < 5:
-            vm1.give(50, (16384,))
-        return len(arrived) >= n - lost
+        def woken(one=stage[name], got=arrived, want=len(lengths)):
+            got.extend(len(g.frame) for g in one.poll())
+            if len(one.to_guest.chains) < 5:
+                one.give(50, (16384,))
+            return len(got) >= want
 
-    wait_until(woken, lambda: f"{n - lost} large frames that waited: {len(arrived)} came")
-    equal(arrived, [MAX_FRAME] * (n - lost), "lengths of the frames that arrived")
+        wait_until(woken, lambda name=name, got=arrived: f"what waited for {name}: {len(got)} frames came")
+        equal(arrived, lengths, f"lengths of the frames that arrived at {name}")
     stage.dptap.settle()
 
 
@@ -376,28 +380,22 @@ def sixty_four_guests_that_read_nothing():
 
 
 @sixty_four_guests_that_read_nothing.test
-def a_clone_that_finds_no_mbuf_is_clone_no_mbuf(stage):
-    """A clone takes an mbuf for each piece of its frame, so that broadcasts of 64 KiB take more than a lane's share.
-
-    After them, small broadcasts use up what is left before all lanes are full.
-    """
+def broadcasts_fill_all_lanes_at_once_and_find_an_mbuf_for_each_clone(stage):
+    """The largest first, of which a clone takes an mbuf for each piece; then small ones up to the last entry."""
     vm0 = stage["vm0"]
-    clone, large = ("PROTO_MEM", "clone_no_mbuf"), ("PROTO_MEM", "large_no_mbuf")
-    while not stage.dptap.drops().get(large) and not stage.dptap.drops().get(clone):
-        vm0.send(frame(BROADCAST, mac_of("vm0"), MAX_FRAME))
-        check(stage.dptap.drops().get(("FULL_RING", "lane_guest_no_buffers"), 0) == 0, "64 large broadcasts fitted")
-    posted = 0
-    while not stage.dptap.drops().get(clone):
-        vm0.post(frame(BROADCAST, mac_of("vm0"), 60, posted))
-        vm0.publish()
-        posted += 1
-        check(posted < QUEUE_LEN, f"{posted} small broadcasts found an mbuf for each clone")
-        # taken, or left in the guest because the pool is empty
-        wait_until(lambda: vm0.reap_sent() or stage.dptap.tele("/dptap/info")["mbufs_free"] == 0, "a broadcast taken")
-    lost = stage.dptap.drops()[clone]
-    check(lost > 0, "no clone was lost")
+    others = [name for name in stage.guests if name != "vm0"]
+    large = [frame(BROADCAST, mac_of("vm0"), MAX_FRAME) for _ in range(40)]
+    vm0.send_many(large, burst=1)
+    vm0.send_many([frame(BROADCAST, mac_of("vm0"), 60, n) for n in range(QUEUE_LEN + 10)], burst=1)
+    balance = stage.dptap.settle(held=len(others) * QUEUE_LEN)
 
-    for name in [name for name in stage.guests if name != "vm0"]:
+    check(stage.dptap.tele("/dptap/info")["mbufs_free"] > 0, "no mbuf is left")
+    equal({(reason, cause) for reason, cause in stage.dptap.drops()},
+          {("FULL_RING", "lane_large_full"), ("FULL_RING", "lane_guest_no_buffers"),
+           ("SKB_GSO_SEG", "frame_exceeds_mtu")}, "what was dropped and why")
+    equal(balance["created"], (len(large) + QUEUE_LEN + 10) * len(others), "clones")
+
+    for name in others:
         stage.drop(name)
     vm0.wait_sent()
     stage.dptap.settle()

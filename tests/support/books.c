@@ -16,7 +16,7 @@ static const struct dt_ledger_port ports[DT_TEST_PORTS] = {
 int
 dt_test_books_open(void **state)
 {
-	const struct dt_pool_need need = { .packets = DT_TEST_PACKETS, .n_workers = 1 };
+	const struct dt_pool_need need = { .packets = DT_TEST_PACKETS, .large = DT_TEST_LARGE, .n_workers = 1 };
 	const int node = 0;
 
 	(void)state;

@@ -11,8 +11,9 @@
 /* The ports, by their number in the ledger. */
 enum { DT_TEST_NIC, DT_TEST_VM0, DT_TEST_VM1, DT_TEST_PORTS };
 
-/* Packets that the pool holds beside the share for large frames. */
+/* Mbufs that the pool holds, and more for frames of several. */
 #define DT_TEST_PACKETS 2048
+#define DT_TEST_LARGE   4096
 
 /** Open ledger and pool. A cmocka setup function. @return 0 */
 int dt_test_books_open(void **state);

@@ -8,6 +8,7 @@
 #include "eal.h"
 #include "lane.h"
 #include "packet.h"
+#include "pool.h"
 
 #define IN  DT_AT_IN(DT_TEST_VM0)
 #define OUT DT_AT_OUT(DT_TEST_VM1)
@@ -192,6 +193,121 @@ packets_change_accounts_even_if_the_lane_drops_them(void **state)
 	assert_int_equal(dt_test_account(OUT).received.bytes, (LEN + 20) * 60);
 }
 
+/* Frames of 64 KiB. */
+static unsigned int
+put_large(unsigned int n)
+{
+	struct rte_mbuf *pkts[LEN];
+
+	dt_test_bring(IN, pkts, n, DT_POOL_FRAME_MBUFS * DT_POOL_ROOM, 0);
+	return dt_lane_put(&lane, IN, pkts, n);
+}
+
+/* The lane's first packets arrive. */
+static void
+take(unsigned int n)
+{
+	struct rte_mbuf *pkts[DT_BURST];
+
+	assert_true(dt_lane_peek(&lane, pkts, DT_BURST) >= n);
+	dt_delivered(OUT, pkts, n);
+	dt_lane_finish(&lane, n);
+}
+
+static void
+frames_of_many_mbufs_fill_their_room_and_leave_the_rest_to_others(void **state)
+{
+	assert_int_equal(put_large(31), 31);
+	assert_int_equal(put_large(3), 1);
+
+	assert_int_equal(dt_test_dropped(OUT, DT_CAUSE_LANE_LARGE_FULL), 2);
+	assert_int_equal(dt_test_dropped_bytes(OUT, DT_CAUSE_LANE_LARGE_FULL), 2 * DT_POOL_FRAME_MBUFS * DT_POOL_ROOM);
+	assert_int_equal(dt_cause_reason(DT_CAUSE_LANE_LARGE_FULL), DT_REASON_FULL_RING);
+	assert_int_equal(put(LEN - 32, 0), LEN - 32);
+}
+
+static void
+only_the_large_of_a_burst_are_refused(void **state)
+{
+	struct rte_mbuf *pkts[4];
+
+	put_large(32);
+	for (uint16_t i = 0; i < 4; i++)
+		pkts[i] = dt_test_packet(i % 2 == 0 ? 60 : 3000, i);
+	dt_received(IN, 4, dt_burst_bytes(pkts, 4));
+
+	assert_int_equal(dt_lane_put(&lane, IN, pkts, 4), 2);
+
+	assert_int_equal(dt_test_dropped(OUT, DT_CAUSE_LANE_LARGE_FULL), 2);
+	take(32);
+	assert_int_equal(dt_lane_peek(&lane, pkts, 4), 2);
+	assert_true(dt_test_packet_is(pkts[0], 60, 0));
+	assert_true(dt_test_packet_is(pkts[1], 60, 2));
+	dt_lane_finish(&lane, 0);
+}
+
+static void
+large_frames_that_have_left_make_room(void **state)
+{
+	put_large(32);
+
+	take(0);
+	assert_int_equal(put_large(1), 0);
+	take(5);
+	assert_int_equal(put_large(6), 5);
+	dt_lane_drain(&lane, DT_CAUSE_SHUTTING_DOWN);
+	assert_int_equal(put_large(32), 32);
+
+	assert_int_equal(dt_test_dropped(OUT, DT_CAUSE_LANE_LARGE_FULL), 2);
+}
+
+static void
+large_frames_that_overflow_take_no_room(void **state)
+{
+	put(LEN - 1, 0);
+
+	assert_int_equal(put_large(10), 1);
+
+	assert_int_equal(dt_test_dropped(OUT, DT_CAUSE_GUEST_NOT_CONNECTED), 9); /* as the consumer blames */
+	dt_lane_drain(&lane, DT_CAUSE_SHUTTING_DOWN);
+	assert_int_equal(put_large(32), 32);
+}
+
+static void
+a_large_clone_counts_for_what_it_pins(void **state)
+{
+	struct rte_mbuf *pkt, *clone;
+
+	put_large(31);
+	dt_test_bring(IN, &pkt, 1, 20 * DT_POOL_ROOM, 0);
+	clone = rte_pktmbuf_clone(pkt, dt_pool_of(0));
+	assert_non_null(clone);
+	dt_received(IN, 1, clone->pkt_len);
+
+	assert_int_equal(dt_lane_put(&lane, IN, &clone, 1), 0); /* twenty mbufs, and twenty that it points into */
+	assert_int_equal(dt_lane_put(&lane, IN, &pkt, 1), 1);
+}
+
+static void
+segments_are_queued_within_their_account(void **state)
+{
+	struct rte_mbuf *pkts[3];
+
+	dt_test_bring(OUT, pkts, 3, 60, 0);
+
+	assert_int_equal(dt_lane_queue(&lane, pkts, 3), 3);
+
+	assert_int_equal(dt_test_account(IN).delivered.packets, 0);
+	assert_int_equal(dt_test_account(OUT).received.packets, 3);
+	dt_lane_close(&lane, DT_CAUSE_GUEST_QUEUE_STOPPED);
+	dt_test_bring(OUT, pkts, 1, 60, 0);
+	assert_int_equal(dt_lane_queue(&lane, pkts, 1), 0);
+	assert_int_equal(dt_test_dropped(OUT, DT_CAUSE_GUEST_QUEUE_STOPPED), 1);
+	/* What was handed on is what was received, for the audit. */
+	dt_received(IN, 4, 240);
+	dt_handed_on(IN, 4, 240);
+}
+
 static void
 a_lane_with_a_name_that_is_taken_is_refused(void **state)
 {
@@ -213,6 +329,12 @@ main(void)
 		LANE(peeking_into_an_empty_lane_finds_nothing),
 		LANE(draining_drops_all_that_waits_for_one_cause),
 		LANE(packets_change_accounts_even_if_the_lane_drops_them),
+		LANE(frames_of_many_mbufs_fill_their_room_and_leave_the_rest_to_others),
+		LANE(only_the_large_of_a_burst_are_refused),
+		LANE(large_frames_that_have_left_make_room),
+		LANE(large_frames_that_overflow_take_no_room),
+		LANE(a_large_clone_counts_for_what_it_pins),
+		LANE(segments_are_queued_within_their_account),
 		LANE(a_lane_with_a_name_that_is_taken_is_refused),
 		LANE(a_new_lane_is_closed_for_the_cause_it_was_given),
 	};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The mbuf pools: never smaller than what lanes can hold, and large frames never take what single ones need. */
+/* The mbuf pools: never smaller than what lanes can hold of packets and of large frames. */
 #include "testing.h"
 
 #include <errno.h>
@@ -8,9 +8,10 @@
 #include "pool.h"
 
 #define PACKETS 100
+#define LARGE   200
 #define NIC_RX  50
 
-static const struct dt_pool_need need = { .packets = PACKETS, .nic_rx = NIC_RX, .n_workers = 1 };
+static const struct dt_pool_need need = { .packets = PACKETS, .large = LARGE, .nic_rx = NIC_RX, .n_workers = 1 };
 static const int node0 = 0;
 
 static int
@@ -41,10 +42,38 @@ the_least_grows_by_every_packet_that_something_can_hold(void **state)
 	assert_int_equal(dt_pool_least(&more), dt_pool_least(&need) + 10);
 	more.nic_rx += 5;
 	assert_int_equal(dt_pool_least(&more), dt_pool_least(&need) + 15);
+	more.large += 7;
+	assert_int_equal(dt_pool_least(&more), dt_pool_least(&need) + 22);
 	more.n_workers++;
-	assert_true(dt_pool_least(&more) > dt_pool_least(&need) + 15);
-	/* Large frames have a share beyond all that. */
-	assert_true(dt_pool_least(&need) >= PACKETS + NIC_RX + 100 * DT_POOL_FRAME_MBUFS);
+	/* A worker has a burst of the largest frames in its hands. */
+	assert_true(dt_pool_least(&more) > dt_pool_least(&need) + 22 + 32 * DT_POOL_FRAME_MBUFS);
+}
+
+static void
+a_lane_has_room_for_large_frames_of_its_own(void **state)
+{
+	struct dt_pool_need two = { .n_workers = 1 };
+
+	dt_pool_need_lane(&two, 1000);
+	dt_pool_need_lane(&two, 64);
+
+	assert_int_equal(two.packets, 1064);
+	assert_int_equal(two.large, 2000 + 32 * DT_POOL_FRAME_MBUFS); /* the shorter one takes a burst all the same */
+	assert_int_equal(dt_pool_init(&two, &node0, 1), 0);
+	assert_int_equal(dt_pool_lane_large(1000), 2000);
+	assert_int_equal(dt_pool_lane_large(64), 32 * DT_POOL_FRAME_MBUFS);
+}
+
+static void
+a_lane_holds_as_many_jumbo_frames_of_an_uplinks_as_packets(void **state)
+{
+	struct dt_pool_need jumbo = { .frame_mbufs = 5, .n_workers = 1 };
+
+	dt_pool_need_lane(&jumbo, 1000);
+
+	assert_int_equal(jumbo.large, 5000);
+	assert_int_equal(dt_pool_init(&jumbo, &node0, 1), 0);
+	assert_int_equal(dt_pool_lane_large(1000), 5000);
 }
 
 static void
@@ -104,33 +133,20 @@ an_mbuf_has_the_room_that_is_promised(void **state)
 }
 
 static void
-large_frames_cannot_have_what_single_mbufs_need(void **state)
+mbufs_for_a_large_frame_are_had_all_or_none(void **state)
 {
 	static struct rte_mbuf *mbufs[8192];
 	struct rte_mempool *pool;
-	unsigned int n = 0, frames = 0;
-	uint32_t total, unused, reserve;
+	uint32_t total, unused;
 
 	assert_int_equal(dt_pool_init(&need, &node0, 1), 0);
 	pool = dt_pool_of(0);
 	dt_pool_count(&total, &unused);
 	assert_in_range(total, 1, 8192);
-	reserve = total - NIC_RX - 128 * DT_POOL_FRAME_MBUFS;
 
-	while (dt_pool_take_large(pool, &mbufs[n], DT_POOL_FRAME_MBUFS)) {
-		n += DT_POOL_FRAME_MBUFS;
-		frames++;
-	}
-	assert_in_range(frames, 128, 128 + NIC_RX / DT_POOL_FRAME_MBUFS + 1);
-	assert_true(total - n >= reserve);
-	assert_true(total - n < reserve + DT_POOL_FRAME_MBUFS);
-
-	/* A smaller one may still fit, to the last of the share; and all of the reserve is there for singles. */
-	assert_true(dt_pool_take_large(pool, &mbufs[n], total - n - reserve));
-	n = total - reserve;
-	assert_false(dt_pool_take_large(pool, &mbufs[n], 1));
-	for (; n < total; n++)
-		assert_int_equal(rte_mempool_get(pool, (void **)&mbufs[n]), 0);
+	assert_int_equal(rte_mempool_get_bulk(pool, (void **)mbufs, total - 10), 0);
+	assert_false(dt_pool_take_large(pool, &mbufs[total - 10], 11));
+	assert_true(dt_pool_take_large(pool, &mbufs[total - 10], 10));
 	rte_mempool_put_bulk(pool, (void **)mbufs, total);
 	dt_pool_count(&total, &unused);
 	assert_int_equal(unused, total);
@@ -166,11 +182,13 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		POOL(a_pool_is_as_large_as_its_need),
 		POOL(the_least_grows_by_every_packet_that_something_can_hold),
+		POOL(a_lane_has_room_for_large_frames_of_its_own),
+		POOL(a_lane_holds_as_many_jumbo_frames_of_an_uplinks_as_packets),
 		POOL(one_mbuf_less_than_the_ports_need_is_refused),
 		POOL(a_wish_for_more_is_granted),
 		POOL(a_pool_that_memory_cannot_hold_is_refused),
 		POOL(an_mbuf_has_the_room_that_is_promised),
-		POOL(large_frames_cannot_have_what_single_mbufs_need),
+		POOL(mbufs_for_a_large_frame_are_had_all_or_none),
 		POOL(each_node_has_one_pool_however_often_it_is_named),
 		POOL(a_node_without_a_pool_borrows_anothers),
 	};
