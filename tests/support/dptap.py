@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 
 from testing import DEADLINE, Failure, check, equal, wait_until
 
@@ -65,6 +66,7 @@ class Dptap:
         self.process = None
         self.ready = ""
         self._tele = None
+        self._tele_lock = threading.Lock()
         if config is not None:
             path = os.path.join(self.dir, "dptap.conf")
             with open(path, "w", encoding="utf-8") as file:
@@ -215,14 +217,15 @@ class Dptap:
             self._tele = None
 
     def tele_raw(self, command):
-        """The answer to a telemetry command as it came, in bytes."""
-        if not self._tele:
-            self._tele = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self._tele.settimeout(self.deadline)
-            self._tele.connect(self.tele_path)
-            self._tele.recv(16384)
-        self._tele.send(command.encode())
-        return self._tele.recv(65536)
+        """The answer to a telemetry command as it came, in bytes; any thread may ask."""
+        with self._tele_lock:
+            if not self._tele:
+                self._tele = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                self._tele.settimeout(self.deadline)
+                self._tele.connect(self.tele_path)
+                self._tele.recv(16384)
+            self._tele.send(command.encode())
+            return self._tele.recv(65536)
 
     def tele(self, command):
         """The answer to a telemetry command: what stands behind the command's name."""

@@ -87,20 +87,27 @@ class Wire:
                 _without_ipv6("default")
         else:
             private_network()
-        _run("ip", "link", "add", self.near, "type", "veth", "peer", "name", "net0",
-             *(("netns", self.namespace) if self.namespace else ()))
-        _without_ipv6(self.near)
-        for run, end in ((_run, self.near), (self.run, "net0")):
-            run("ethtool", "-K", end, "tx", "off", "tso", "off", "gso", "off", "gro", "off")
+        self._plug(self.near, "net0")
         self.run("ip", "link", "set", "lo", "up")
+        self._address()
+        wait_until(lambda: " state UP " in _run("ip", "link", "show", "dev", self.near), f"{self.near} to come up")
+
+    def _plug(self, near, far):
+        """A veth pair, its far end where the rest of the network is; both without offloads, the near end up."""
+        _run("ip", "link", "add", near, "type", "veth", "peer", "name", far,
+             *(("netns", self.namespace) if self.namespace else ()))
+        _without_ipv6(near)
+        for run, end in ((_run, near), (self.run, far)):
+            run("ethtool", "-K", end, "tx", "off", "tso", "off", "gso", "off", "gro", "off")
+        # the near end belongs to dptap: the kernel itself is to answer nothing there
+        _run("ip", "link", "set", near, "arp", "off", "up")
+
+    def _address(self):
         self.run("ip", "link", "set", "net0", "address", self.mac)
         self.run("ip", "addr", "add", f"{self.address}/24", "dev", "net0")
         if self.ipv6:
             self._allow_ipv6()
         self.run("ip", "link", "set", "net0", "up")
-        # the near end belongs to dptap: the kernel itself is to answer nothing there
-        _run("ip", "link", "set", self.near, "arp", "off", "up")
-        wait_until(lambda: " state UP " in _run("ip", "link", "show", "dev", self.near), f"{self.near} to come up")
 
     def _allow_ipv6(self):
         """An address at once, without asking whether somebody else has it; no router is asked for."""
@@ -200,3 +207,26 @@ class Wire:
                     sender.send(frame)
                     sent += 1
                 wait_until(lambda: received() - base >= sent, f"{sent} of {count} frames of a flood to arrive", pause=0)
+
+
+class Switch(Wire):
+    """A Linux bridge `net0` with ADDRESS, and a veth pair to it for each of several dptaps: `vdevs` names theirs."""
+
+    def __init__(self, n_ports):
+        super().__init__()
+        self.nears = [f"{self.near}{number}" for number in range(n_ports)]
+        self.vdevs = [self.vdev.replace(f"iface={self.near},", f"iface={near},") for near in self.nears]
+
+    def start(self):
+        private_network()
+        self.run("ip", "link", "add", "net0", "type", "bridge", "mcast_snooping", "0")
+        self._address()
+        for number, near in enumerate(self.nears):
+            self._plug(near, f"port{number}")
+            _without_ipv6(f"port{number}")
+            self.run("ip", "link", "set", f"port{number}", "master", "net0", "up")
+        wait_until(lambda: " state UP " in self.run("ip", "link", "show", "dev", "net0"), "net0 to come up")
+
+    def stop(self):
+        for link in (*self.nears, "net0"):
+            subprocess.run(("ip", "link", "del", link), stdin=subprocess.DEVNULL, capture_output=True, check=False)

@@ -438,7 +438,7 @@ class Rig:
         with contextlib.ExitStack() as stack:
             stack.callback(self.kill_guests)
             stack.enter_context(self.wire)
-            arguments = [uplink(self.wire.device)]
+            arguments = [uplink(self.wire.device, queue_len=self._queue_len)]
             for number, machine in enumerate(self._machines):
                 arguments += self._arguments(number, machine)
             self.dptap = stack.enter_context(Dptap(*arguments, vdevs=[self.wire.vdev], **self._more))
@@ -529,7 +529,7 @@ class Rig:
     def repeating(self, step):
         """Call a function again and again in a thread beside the block; yields a list that grows with each round.
 
-        An exception of it is raised at the block's end. It must not use telemetry if the block does.
+        An exception of it is raised at the block's end.
         """
         rounds, problem, enough = [], [], threading.Event()
 
