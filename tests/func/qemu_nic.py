@@ -5,25 +5,21 @@
 dptap and its guest (dpdk-testpmd with net_virtio_user, which answers pings) run inside that machine.
 """
 
-import atexit
 import contextlib
 import os
-import shutil
 import socket
 import struct
 import sys
-import tempfile
 import types
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "support"))
 
 # pylint: disable=wrong-import-position
 from dptap import guest, uplink
-from machine import NIC, NIC_MAC, Machine, Program, RemoteDptap, RemoteTestpmd, Tap, image
+from machine import NIC, NIC_MAC, RemoteDptap, RemoteTestpmd, World
 from netns import mac_bytes
-from qemu import PROGRAM
-from testing import Skip, check, equal, main, scenario, wait_until
-from uplink import TESTPMD, PacketSocket, virtio_user
+from testing import check, equal, main, scenario, wait_until
+from uplink import PacketSocket, virtio_user
 
 ADDRESS = "192.0.2.10"
 GUEST_MAC = "52:54:00:00:01:00"
@@ -31,53 +27,23 @@ STRANGER = "52:54:00:00:77:77"
 QUEUE_LEN = 1000
 """Packets; dptap's own default."""
 
-_world = contextlib.ExitStack()
-atexit.register(_world.close)
-
-
-class World:
-    """The cable and the machine, booted once for all scenarios, and the program under test."""
-
-    current = None
-
-    @classmethod
-    def get(cls):
-        """The one there is; a new one when its machine has gone."""
-        if cls.current is None or not cls.current.machine.alive():
-            _world.close()
-            cls.current = cls()
-        return cls.current
-
-    def __init__(self):
-        for program in (TESTPMD, PROGRAM):
-            if not shutil.which(program):
-                raise Skip(f"{program} is not installed")
-        image()
-        directory = _world.enter_context(tempfile.TemporaryDirectory(prefix="dptap-test-"))
-        self.tap = _world.enter_context(Tap())
-        self.machine = Machine(directory)
-        program = _world.enter_context(Program(directory))
-        _world.enter_context(self.machine)
-        self.machine.wait_ready()
-        self.program = program.wait()
-        self.machine.prepare(self.program, shutil.which(TESTPMD))
-
 
 @contextlib.contextmanager
 def stage(mac, *uplinks):
     """A dptap on the NIC with one guest of this address, which answers pings; stops with exact books."""
-    world = World.get()
+    world = World.get("e1000")
+    tap = world.taps[0]
     with RemoteDptap(world.machine, world.program, *uplinks,
                      guest("vm0", mac=mac, socket="/run/vm0.sock")) as dptap, \
             RemoteTestpmd(world.machine, [virtio_user("/run/vm0.sock", mac=mac)], "icmpecho",
-                          ["--mbuf-size=4096", f"--eth-peer=0,{world.tap.mac}"]) as testpmd:
+                          ["--mbuf-size=4096", f"--eth-peer=0,{tap.mac}"]) as testpmd:
         testpmd.run()
         dptap.wait_state("vm0", "RUNNING")
         dptap.wait_state(NIC if not uplinks else "nic", "up")
         # the guest before may have had the same address
-        world.tap.run("ip", "neigh", "flush", "dev", "net0")
-        world.tap.wait_for(ADDRESS)
-        yield types.SimpleNamespace(tap=world.tap, machine=world.machine, dptap=dptap, testpmd=testpmd)
+        tap.run("ip", "neigh", "flush", "dev", "net0")
+        tap.wait_for(ADDRESS)
+        yield types.SimpleNamespace(tap=tap, machine=world.machine, dptap=dptap, testpmd=testpmd)
         testpmd.quit()
         dptap.stop()
 

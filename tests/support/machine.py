@@ -15,7 +15,9 @@ processes, files and sockets, machine_agent.py does in there.
 """
 
 import ast
+import atexit
 import base64
+import collections
 import contextlib
 import functools
 import glob
@@ -27,24 +29,34 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import types
 
 from dptap import Dptap
 from netns import Wire
 from qemu import BOOT_DEADLINE, PROGRAM, ROOT, Qemu
 from testing import Failure, Skip, wait_until
-from uplink import Testpmd, private_network
+from uplink import TESTPMD, Testpmd, private_network
 
-NIC = "0000:00:05.0"
-NIC_MAC = "52:54:00:00:05:01"
+Nic = collections.namedtuple("Nic", "model pci mac tap")
+"""QEMU's name for it, where it is in the machine, its address, and the host's end of its cable."""
+
+NICS = {
+    "e1000": Nic("e1000", "0000:00:05.0", "52:54:00:00:05:01", "net0"),
+    "vmxnet3": Nic("vmxnet3", "0000:00:06.0", "52:54:00:00:05:02", "net1"),
+    "virtio": Nic("virtio-net-pci", "0000:00:07.0", "52:54:00:00:05:03", "net2"),
+}
+
+NIC = NICS["e1000"].pci
+NIC_MAC = NICS["e1000"].mac
 
 BUILD_DEADLINE = 240.0
 """Seconds; a build takes twenty on an idle machine."""
 
-HUGEPAGES = 96
+HUGEPAGES = 128
 """Of 2 MiB, in the machine."""
 
-DRIVERS = ("bus_pci", "bus_vdev", "mempool_ring", "net_e1000", "net_virtio")
+DRIVERS = ("bus_pci", "bus_vdev", "mempool_ring", "net_e1000", "net_virtio", "net_vmxnet3")
 """What DPDK is to find there; all the hundred that Debian has would take a minute to load from 9p."""
 
 
@@ -81,41 +93,47 @@ def driver_files(*programs):
 
 
 class Tap(Wire):
-    """The wire to the machine's NIC: a tap whose other end QEMU holds."""
+    """The wire to the machine's NIC: a tap whose other end QEMU holds. Only the first NIC's has an address."""
 
-    def __init__(self):
-        super().__init__(near="net0")
-        self.device = NIC
+    def __init__(self, nic=NICS["e1000"]):
+        super().__init__(near=nic.tap)
+        self.device = nic.pci
 
     def start(self):
         private_network()
-        self.run("ip", "tuntap", "add", "dev", "net0", "mode", "tap")
-        self.run("ip", "link", "set", "net0", "address", self.mac, "mtu", "9000", "up")
-        self.run("ip", "addr", "add", f"{self.address}/24", "dev", "net0")
+        self.run("ip", "tuntap", "add", "dev", self.near, "mode", "tap")
+        self.run("ip", "link", "set", self.near, "mtu", "9000", "up")
+        if self.near == "net0":
+            self.run("ip", "link", "set", "net0", "address", self.mac)
+            self.run("ip", "addr", "add", f"{self.address}/24", "dev", "net0")
 
 
 class Machine(Qemu):
-    """The machine; after prepare() DPDK can have its NIC."""
+    """The machine; after prepare() DPDK can have its NICs."""
 
-    def __init__(self, directory):
-        super().__init__("machine", None, directory, mac=NIC_MAC)
+    def __init__(self, directory, nics=(NICS["e1000"],)):
+        super().__init__("machine", None, directory, mac=nics[0].mac)
+        self._nics = nics
         self._numbers = itertools.count(1)
 
     def command(self):
         images = image()
         kernel = ("console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check mitigations=off reboot=t "
                   f"pages={HUGEPAGES} agent={os.path.join(ROOT, 'tests', 'support', 'machine_agent.py')}")
+        devices = []
+        for number, nic in enumerate(self._nics):
+            devices += ["-netdev", f"tap,id=n{number},ifname={nic.tap},script=no,downscript=no,vhost=off", "-device",
+                        f"{nic.model},netdev=n{number},id=nic{number},mac={nic.mac},romfile=,addr={nic.pci[8:10]}"]
         return [
             # the least CPU that Debian's DPDK runs on; two for dptap, one for its guest
-            PROGRAM, "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-M", "pc", "-smp", "3", "-m", "768",
+            PROGRAM, "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-M", "pc", "-smp", "3", "-m", "896",
             "-nodefaults", "-display", "none", "-no-reboot",
             "-chardev", f"file,id=con,path={self.path('console')},append=on", "-serial", "chardev:con",
             "-chardev", f"socket,id=agent,path={self.path('agent')},server=on,wait=off",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,nr=1",
             "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
             "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
-            "-netdev", "tap,id=n0,ifname=net0,script=no,downscript=no,vhost=off",
-            "-device", f"e1000,netdev=n0,id=nic,mac={self.mac},romfile=,addr=5",
+            *devices,
             "-kernel", f"{images}/kernel", "-initrd", f"{images}/initrd", "-append", kernel,
         ]
 
@@ -136,13 +154,14 @@ class Machine(Qemu):
         return value
 
     def prepare(self, *programs):
-        """Hand the NIC to DPDK, and let these programs find the drivers that they need."""
+        """Hand the NICs to DPDK, and let these programs find the drivers that they need."""
         self.call("narrow", *driver_files(*programs))
-        self.call("bind", NIC, "uio_pci_generic")
+        for nic in self._nics:
+            self.call("bind", nic.pci, "uio_pci_generic")
 
     def set_link(self, up):
-        """Plug or pull the NIC's cable."""
-        self.qmp("set_link", name="nic", up=up)
+        """Plug or pull the first NIC's cable."""
+        self.qmp("set_link", name="nic0", up=up)
 
 
 class Program:
@@ -197,6 +216,38 @@ class Program:
         return self.path
 
 
+_places = contextlib.ExitStack()
+atexit.register(_places.close)
+
+
+class World:
+    """The cables, the machine with these NICs, booted once for all scenarios, and the program under test."""
+
+    current = None
+
+    @classmethod
+    def get(cls, *names):
+        """The one there is; a new one when its machine has gone."""
+        if cls.current is None or not cls.current.machine.alive():
+            _places.close()
+            cls.current = cls([NICS[name] for name in names])
+        return cls.current
+
+    def __init__(self, nics):
+        for program in (TESTPMD, PROGRAM):
+            if not shutil.which(program):
+                raise Skip(f"{program} is not installed")
+        image()
+        directory = _places.enter_context(tempfile.TemporaryDirectory(prefix="dptap-test-"))
+        self.taps = [_places.enter_context(Tap(nic)) for nic in nics]
+        self.machine = Machine(directory, nics)
+        program = _places.enter_context(Program(directory))
+        _places.enter_context(self.machine)
+        self.machine.wait_ready()
+        self.program = program.wait()
+        self.machine.prepare(self.program, shutil.which(TESTPMD))
+
+
 class RemoteProcess:
     """What subprocess.Popen is on the host."""
 
@@ -230,13 +281,13 @@ class RemoteProcess:
 
 
 class RemoteDptap(Dptap):
-    """A dptap in the machine, with its NIC."""
+    """A dptap in the machine, with a NIC of it."""
 
-    def __init__(self, machine, program, *args, **more):
+    def __init__(self, machine, program, *args, nic=NIC, **more):
         super().__init__(*args, keep="/run", **more)
         self._machine = machine
         separator = self.command.index("--")
-        self.command = [program, "--lcores", "0@0,1@1", "-m", "128", "-a", NIC, "--file-prefix", self.prefix,
+        self.command = [program, "--lcores", "0@0,1@1", "-m", "160", "-a", nic, "--file-prefix", self.prefix,
                         *self.command[separator:]]
 
     def start(self):
@@ -291,3 +342,29 @@ class RemoteTestpmd(Testpmd):
         if not self._machine.alive():
             return self._machine.log()
         return self._machine.call("read", self.log_path).decode(errors="replace")
+
+
+class RemoteGuest:
+    """A guest of ours in the machine (guest.py): every frame and header is in the test's hands."""
+
+    def __init__(self, machine, path, features):
+        self._machine = machine
+        self._path = path
+        self._features = features
+        self.features = 0
+
+    def __enter__(self):
+        self.features = self._machine.call("guest_up", self._path, self._features)
+        return self
+
+    def __exit__(self, *_):
+        if self._machine.alive():
+            self._machine.call("guest_down", self._path)
+
+    def send(self, header, frame):
+        """Send one frame, and wait until dptap has taken it."""
+        self._machine.call("guest_send", self._path, header, frame)
+
+    def poll(self):
+        """(header, frame) of each that has arrived since the last call."""
+        return self._machine.call("guest_poll", self._path)

@@ -18,6 +18,7 @@ import traceback
 
 _children = {}
 _telemetry = {}
+_guests = {}
 
 
 def run(*command):
@@ -104,6 +105,30 @@ def forget(path):
     """Close that connection."""
     if path in _telemetry:
         _telemetry.pop(path).close()
+
+
+def guest_up(path, features):
+    """Bring a guest of guest.py up on a socket of dptap's; the features that it has got."""
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    from guest import Guest  # pylint: disable=import-outside-toplevel
+    _guests[path] = Guest(path, features).up()
+    _guests[path].keep_given()
+    return _guests[path].features
+
+
+def guest_send(path, header, frame):
+    """It sends a frame."""
+    _guests[path].send(frame, header)
+
+
+def guest_poll(path):
+    """(header, frame) of each that it has received since the last call."""
+    return [(received.header, received.frame) for received in _guests[path].poll()]
+
+
+def guest_down(path):
+    """It goes."""
+    _guests.pop(path).close()
 
 
 def _obey(request):
