@@ -22,6 +22,8 @@
 #define DT_DEVICE_SIZE 64 /* an ethdev's name with its NUL */
 #define DT_ERROR_SIZE  512 /* room for one error message with its NUL */
 
+#define DT_CONF_QUEUES_MAX 16 /* queue pairs of one port */
+
 enum dt_mode {
 	DT_MODE_BRIDGE, /* by destination MAC, between the uplink and its guests and between these */
 	DT_MODE_PASSTHRU, /* one guest owns the uplink, nothing is looked up */
@@ -52,7 +54,8 @@ struct dt_conf_guest {
 	struct rte_ether_addr mac; /* valid if has_mac */
 	char uplink_name[DT_NAME_SIZE]; /* as given, "" if not */
 	int uplink; /* index into uplinks[], -1: none; set by dt_conf_check() */
-	uint32_t queue_len; /* packets the lane holds */
+	uint32_t n_queues; /* queue pairs, at most */
+	uint32_t queue_len; /* packets the lane of each holds */
 };
 
 struct dt_conf {

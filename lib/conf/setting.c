@@ -21,7 +21,7 @@ const struct dt_conf_setting dt_conf_settings[] = {
 	  .min = 68, .max = 9710, .unit = "bytes", .zero = "1500, or less if the device takes no more", .initial = "0",
 	  .help = "largest frame without its Ethernet header" },
 	{ .kind = DT_CONF_UPLINK, .key = "queues", .type = DT_CONF_NUMBER, .form = "N", IN(dt_conf_uplink, n_queues),
-	  .min = 1, .max = 16, .unit = "queue pairs", .initial = "1",
+	  .min = 1, .max = DT_CONF_QUEUES_MAX, .unit = "queue pairs", .initial = "1",
 	  .help = "over which the device spreads what it receives" },
 	{ .kind = DT_CONF_UPLINK, .key = "promiscuous", .type = DT_CONF_SWITCH, .form = "on|off",
 	  IN(dt_conf_uplink, promiscuous), .initial = "on",
@@ -48,9 +48,12 @@ const struct dt_conf_setting dt_conf_settings[] = {
 	{ .kind = DT_CONF_GUEST, .key = "uplink", .type = DT_CONF_NAME, .form = "NAME", IN(dt_conf_guest, uplink_name),
 	  .initial_text = "the first uplink",
 	  .help = "the uplink that the guest is bridged to" },
+	{ .kind = DT_CONF_GUEST, .key = "queues", .type = DT_CONF_NUMBER, .form = "N", IN(dt_conf_guest, n_queues),
+	  .min = 1, .max = DT_CONF_QUEUES_MAX, .unit = "queue pairs", .initial = "1",
+	  .help = "as many as the guest may use" },
 	{ .kind = DT_CONF_GUEST, .key = "queue_len", .type = DT_CONF_NUMBER, .form = "N", IN(dt_conf_guest, queue_len),
 	  .min = 64, .max = 65536, .unit = "packets", .initial = "1000",
-	  .help = "what the lane in front of the guest holds" },
+	  .help = "what the lane in front of a receive queue holds" },
 };
 /* clang-format on */
 

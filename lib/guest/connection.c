@@ -3,46 +3,90 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <numaif.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <rte_vhost.h>
 
 #include "gmem.h"
-#include "pool.h"
 
-static const char *const ring_names[DT_RINGS] = {
-	[DT_RING_TO_GUEST] = "receive queue (ring 0)",
-	[DT_RING_FROM_GUEST] = "transmit queue (ring 1)",
-};
-
-void
-dt_guest_stop_ring(struct dt_guest *guest, enum dt_ring ring, enum dt_stop stop, enum dt_cause cause)
+/* The queue that a ring is, and the pair that it belongs to. */
+static enum dt_ring
+direction_of(unsigned int ring)
 {
+	return (enum dt_ring)(ring % DT_RINGS);
+}
+
+static struct dt_guest_pair *
+pair_of(struct dt_guest *guest, unsigned int ring)
+{
+	return &guest->pairs[ring / DT_RINGS];
+}
+
+static const char *
+name_of(unsigned int ring)
+{
+	return direction_of(ring) == DT_RING_TO_GUEST ? "receive queue" : "transmit queue";
+}
+
+static void
+stop_ring(struct dt_guest *guest, unsigned int ring, enum dt_stop stop, enum dt_cause cause)
+{
+	struct dt_guest_pair *pair = pair_of(guest, ring);
+	bool close = stop == DT_STOP_CLOSE;
 	struct dt_vq vq;
 
-	if (!guest->ring[ring].on) {
+	if (guest->ring[ring].on) {
+		guest->ring[ring].on = false;
+		dt_pair_stop(pair->pair, pair->worker, direction_of(ring), stop, cause, &vq);
+		guest->ring[ring].base = dt_vq_base(&vq);
+		/* GET_VRING_BASE answers from the library's copy. */
+		rte_vhost_set_vring_base(guest->vid, (uint16_t)ring, dt_vq_base(&vq), dt_vq_used_base(&vq));
+	} else if (close && direction_of(ring) == DT_RING_TO_GUEST) {
 		/* It may have been paused before: what waits then waits for nothing. */
-		if (stop == DT_STOP_CLOSE && ring == DT_RING_TO_GUEST)
-			dt_pair_close(guest->pair, guest->worker, cause);
-		return;
+		dt_pair_close(pair->pair, pair->worker, cause);
 	}
-	guest->ring[ring].on = false;
-	dt_pair_stop(guest->pair, guest->worker, ring, stop, cause, &vq);
-	guest->ring[ring].base = dt_vq_base(&vq);
-	/* GET_VRING_BASE answers from the library's copy. */
-	rte_vhost_set_vring_base(guest->vid, ring, dt_vq_base(&vq), dt_vq_used_base(&vq));
+	if (!close)
+		return;
+	guest->ring[ring].lingers = false;
+	if (direction_of(ring) == DT_RING_TO_GUEST)
+		pair->joined = false;
+}
+
+void
+dt_guest_stop_ring(struct dt_guest *guest, unsigned int ring, enum dt_stop stop, enum dt_cause cause)
+{
+	stop_ring(guest, ring, stop, cause);
+	dt_guest_respread(guest);
 }
 
 void
 dt_guest_stop_rings(struct dt_guest *guest, enum dt_stop stop, enum dt_cause cause)
 {
-	for (unsigned int ring = 0; ring < DT_RINGS; ring++)
-		dt_guest_stop_ring(guest, (enum dt_ring)ring, stop, cause);
+	for (unsigned int ring = 0; ring < guest->n_rings; ring++)
+		stop_ring(guest, ring, stop, cause);
+	dt_guest_respread(guest);
+}
+
+void
+dt_guest_disable_ring(struct dt_guest *guest, unsigned int ring)
+{
+	struct dt_guest_pair *pair = pair_of(guest, ring);
+
+	if (!guest->ring[ring].ready)
+		return;
+	guest->ring[ring].ready = false;
+	if (direction_of(ring) == DT_RING_FROM_GUEST) {
+		guest->ring[ring].lingers = guest->ring[ring].on;
+		return;
+	}
+	if (pair->joined && guest->n_joined > 1) {
+		pair->joined = false;
+		dt_guest_respread(guest);
+		dt_guest_await_lane(guest, pair->pair);
+	}
+	dt_guest_stop_ring(guest, ring, DT_STOP_CLOSE, DT_CAUSE_GUEST_QUEUE_STOPPED);
 }
 
 void
@@ -75,14 +119,15 @@ checked_callfd(struct dt_guest *guest, int fd)
 }
 
 static void
-start_ring(struct dt_guest *guest, enum dt_ring ring)
+start_ring(struct dt_guest *guest, unsigned int ring)
 {
+	struct dt_guest_pair *pair = pair_of(guest, ring);
 	struct rte_vhost_vring vring;
 	struct dt_vq vq = { 0 };
 	int err;
 
-	if (rte_vhost_get_vhost_vring(guest->vid, ring, &vring) != 0) {
-		GUEST_SAY(guest, ERR, "%s: the library lost it", ring_names[ring]);
+	if (rte_vhost_get_vhost_vring(guest->vid, (uint16_t)ring, &vring) != 0) {
+		GUEST_SAY(guest, ERR, "%s (ring %u): the library lost it", name_of(ring), ring);
 		return;
 	}
 	vq.desc = vring.desc;
@@ -95,13 +140,32 @@ start_ring(struct dt_guest *guest, enum dt_ring ring)
 	vq.features = guest->features;
 	err = dt_vq_start(&vq);
 	if (err != 0) {
-		GUEST_SAY(guest, ERR, "%s: %s: not started; the front end is at fault, restart it", ring_names[ring],
+		GUEST_SAY(guest, ERR, "%s (ring %u): %s: not started; the front end is at fault, restart it",
+			name_of(ring), ring,
 			err == -EFAULT ? "ring outside guest memory" : "impossible size or misaligned");
 		return;
 	}
-	dt_pair_start(guest->pair, guest->worker, ring, &vq);
+	dt_pair_start(pair->pair, pair->worker, direction_of(ring), &vq);
 	guest->ring[ring].on = true;
 	guest->ring[ring].told = false;
+}
+
+void
+dt_guest_join(struct dt_guest *guest)
+{
+	unsigned int n = guest->n_joined;
+
+	for (unsigned int i = 0; i < guest->n_pairs; i++) {
+		struct dt_guest_pair *pair = &guest->pairs[i];
+
+		if (pair->joined || !guest->ring[DT_RINGS * i + DT_RING_TO_GUEST].on)
+			continue;
+		/* A driver fills a new queue some time after it has enabled it; until then the others serve. */
+		pair->joined = n == 0 || dt_pair_is_offered(pair->pair, pair->worker, DT_RING_TO_GUEST);
+		n += pair->joined;
+	}
+	if (n != guest->n_joined)
+		dt_guest_respread(guest);
 }
 
 void
@@ -109,103 +173,8 @@ dt_guest_resume(struct dt_guest *guest)
 {
 	if (guest->stopping || guest->frozen || guest->mem == NULL || dt_gmem_vanished(guest->mem))
 		return;
-	for (unsigned int ring = 0; ring < DT_RINGS; ring++)
-		if (guest->ring[ring].ready && !guest->ring[ring].on)
-			start_ring(guest, (enum dt_ring)ring);
-}
-
-void
-dt_guest_drop_memory(struct dt_guest *guest)
-{
-	dt_gmem_free(guest->mem);
-	guest->mem = NULL;
-}
-
-/* The node that most likely holds the guest: that of its largest region's first page. */
-static int
-node_of(const struct dt_gmem *mem)
-{
-	void *page = mem->regions[0].hva;
-	int node = -1;
-
-	if (get_mempolicy(&node, NULL, 0, page, MPOL_F_NODE | MPOL_F_ADDR) != 0)
-		return -1;
-	return node;
-}
-
-/* A worker on the memory's node is worth a move, while no ring runs and nobody can notice. */
-static void
-move_near_memory(struct dt_guest *guest)
-{
-	struct dt_worker *worker = guest->place.choose(guest->place.self, guest->worker, guest->memory_node);
-	int err;
-
-	if (worker == guest->worker)
-		return;
-	dt_worker_remove(guest->worker, dt_pair_poll, guest->pair);
-	guest->pair->pool = dt_pool_of(dt_worker_node(worker)); /* nobody polls it now */
-	err = dt_worker_add(worker, dt_pair_poll, guest->pair);
-	if (err == 0)
-		guest->worker = worker;
-	else if (dt_worker_add(guest->worker, dt_pair_poll, guest->pair) != 0)
-		DT_LOG(ERR, "guest '%s': no worker has room for it", guest->conf->name);
-}
-
-static void
-note_node(struct dt_guest *guest)
-{
-	int node = node_of(guest->mem);
-
-	if (node == guest->memory_node)
-		return;
-	guest->memory_node = node;
-	if (!guest->ring[DT_RING_TO_GUEST].ready && !guest->ring[DT_RING_FROM_GUEST].ready)
-		move_near_memory(guest);
-	if (node >= 0 && dt_worker_node(guest->worker) >= 0 && node != dt_worker_node(guest->worker))
-		GUEST_SAY(guest, WARNING, "its memory is on NUMA node %d, its worker (lcore %u) on node %d: slower",
-			node, dt_worker_lcore(guest->worker), dt_worker_node(guest->worker));
-}
-
-/* A file's block size is its page size where that is a huge one. */
-static uint64_t
-page_size_of(int fd)
-{
-	struct stat st;
-	uint64_t size = fstat(fd, &st) == 0 && st.st_blksize > 0 ? (uint64_t)st.st_blksize : 0;
-
-	return size > 4096 && (size & (size - 1)) == 0 ? size : 4096;
-}
-
-void
-dt_guest_take_memory(struct dt_guest *guest)
-{
-	struct dt_gmem_region regions[DT_GMEM_REGIONS_MAX];
-	struct rte_vhost_memory *table;
-	unsigned int n;
-	int err;
-
-	if (rte_vhost_get_mem_table(guest->vid, &table) != 0) {
-		GUEST_SAY(guest, ERR, "memory table lost");
-		return;
-	}
-	n = RTE_MIN(table->nregions, (uint32_t)DT_GMEM_REGIONS_MAX);
-	for (unsigned int i = 0; i < n; i++) {
-		const struct rte_vhost_mem_region *from = &table->regions[i];
-
-		regions[i] = (struct dt_gmem_region){
-			.gpa = from->guest_phys_addr,
-			.size = from->size,
-			.hva = (uint8_t *)(uintptr_t)from->host_user_addr,
-			.map = from->mmap_addr,
-			.map_size = from->mmap_size,
-			.page_size = page_size_of(from->fd),
-		};
-	}
-	free(table);
-	err = dt_gmem_new(regions, n, &guest->mem);
-	if (err != 0) {
-		GUEST_SAY(guest, ERR, "memory table of %u regions: %s", n, strerror(-err));
-		return;
-	}
-	note_node(guest);
+	for (unsigned int ring = 0; ring < guest->n_rings; ring++)
+		if ((guest->ring[ring].ready || guest->ring[ring].lingers) && !guest->ring[ring].on)
+			start_ring(guest, ring);
+	dt_guest_join(guest);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * A guest: one vhost-user socket, the session on it, and the queue pair that a worker polls.
+ * A guest: one vhost-user socket, the session on it, and the queue pairs that workers poll.
  *
- * librte_vhost speaks the protocol on its own thread; what it reports becomes mail to the worker that owns the
- * queue pair, and only that worker touches rings and memory. Made, started and stopped on the main thread. The session
+ * librte_vhost speaks the protocol on its own thread; what it reports becomes mail to the worker that owns a
+ * queue pair, and only that worker touches its rings. Made, started and stopped on the main thread. The session
  * never makes a worker wait, and a guest that misbehaves loses its connection or a queue, nobody else notices.
  */
 #ifndef DT_GUEST_H
@@ -26,20 +26,28 @@ enum dt_guest_state {
 	DT_GUEST_BROKEN, /* a ring was taken out of service; until it is set up anew */
 };
 
+/** What telemetry shows of a queue pair. */
+struct dt_guest_pair_info {
+	bool runs[2]; /* its rings: to_guest, from_guest */
+	bool takes; /* packets for the guest are spread over it */
+	unsigned int lcore; /* worker that polls it */
+	int node; /* of that worker's CPU */
+	unsigned int held; /* packets that wait for the guest */
+};
+
 /** What telemetry shows. */
 struct dt_guest_info {
 	enum dt_guest_state state;
 	uint64_t features; /* negotiated, 0 before */
-	bool ring_runs[2]; /* to_guest, from_guest */
-	unsigned int lcore; /* worker that polls it */
-	int node; /* of that worker's CPU */
 	int memory_node; /* of the guest's memory, -1: unknown */
 	uint32_t connections; /* accepted since start */
+	unsigned int n_pairs;
+	struct dt_guest_pair_info pairs[DT_CONF_QUEUES_MAX];
 };
 
 /**
- * Choose the worker for a guest whose memory lies on NUMA node @p node (-1: unknown).
- * Called once when made, and whenever a new memory table shows another node while no ring runs.
+ * Choose the worker for a queue pair of a guest whose memory lies on NUMA node @p node (-1: unknown).
+ * Called once for each when made, and whenever a new memory table shows another node while no ring runs.
  */
 struct dt_guest_place {
 	struct dt_worker *(*choose)(void *self, struct dt_worker *now, int node);
@@ -51,12 +59,12 @@ struct dt_guest_place {
  *
  * @param conf   must outlive the guest
  * @param port   number in the ledger
- * @param sink   takes what the guest sends; must outlive the guest
- * @param single_producer  only one lcore will ever put into the guest's lane
+ * @param sinks  one for each queue pair (conf->n_queues), for what the guest sends there; must outlive the guest
+ * @param single_producer  only one lcore will ever put into the guest's lanes
  * @return 0; -ENOMEM; -ENOSPC: the worker polls as many things as it can
  */
-int dt_guest_new(const struct dt_conf_guest *conf, unsigned int port, struct dt_sink sink, struct dt_guest_place place,
-	bool single_producer, struct dt_guest **ret_guest);
+int dt_guest_new(const struct dt_conf_guest *conf, unsigned int port, const struct dt_sink *sinks,
+	struct dt_guest_place place, bool single_producer, struct dt_guest **ret_guest);
 
 /**
  * Open the socket. Workers run by now.
@@ -72,8 +80,19 @@ void dt_guest_stop(struct dt_guest *guest);
 /** Free a guest that is stopped or was never started; NULL is allowed. */
 void dt_guest_free(struct dt_guest *guest);
 
-/** Where others hand over packets for this guest. */
-struct dt_lane *dt_guest_lane(struct dt_guest *guest);
+/**
+ * Hand packets to the guest, out of account @p from: each to the queue pair of its flow, of those that are enabled.
+ * Takes ownership of all.
+ * @return packets queued
+ * @note any worker
+ */
+unsigned int dt_guest_put(struct dt_guest *guest, unsigned int from, struct rte_mbuf **pkts, unsigned int n);
+
+/** Whether anything would be queued now. Any worker. */
+bool dt_guest_is_open(const struct dt_guest *guest);
+
+/** What waits for the guest at one of its queue pairs. */
+struct dt_lane *dt_guest_lane(struct dt_guest *guest, unsigned int pair);
 
 const struct dt_conf_guest *dt_guest_conf(const struct dt_guest *guest);
 
@@ -82,10 +101,13 @@ void dt_guest_info(struct dt_guest *guest, struct dt_guest_info *ret_info);
 
 const char *dt_guest_state_name(enum dt_guest_state state);
 
-/** Say what a worker found and may not say itself (a broken ring), once. Control, now and then. */
+/**
+ * Say what a worker found and may not say itself (a broken ring), once, and spread packets over queues that have become
+ * usable. Control, now and then.
+ */
 void dt_guest_tick(struct dt_guest *guest);
 
-/** Have @p gone(@p arg) run on the guest's worker when a front end has gone: what was learnt from it is void. */
-void dt_guest_on_gone(struct dt_guest *guest, void (*gone)(void *arg), void *arg);
+/** Have @p gone(@p arg) run on a pair's worker when a front end has gone: what was learnt from it is void. */
+void dt_guest_on_gone(struct dt_guest *guest, unsigned int pair, void (*gone)(void *arg), void *arg);
 
 #endif

@@ -15,8 +15,6 @@
 #include "message.h"
 #include "socket.h"
 
-#define RING_MASK 0xff /* of the u64 in KICK and CALL */
-
 /* What a message touches. */
 enum reach {
 	REACHES_NOTHING,
@@ -44,25 +42,17 @@ reach_of(uint32_t request)
 	}
 }
 
-static uint32_t
-ring_of(const struct dt_message *msg)
-{
-	bool by_fd = msg->request == DT_SET_VRING_KICK || msg->request == DT_SET_VRING_CALL;
-
-	return by_fd ? (uint32_t)(msg->payload.u64 & RING_MASK) : msg->payload.state.index;
-}
-
 static void
 let_go(struct dt_guest *guest, const struct dt_message *msg)
 {
-	uint32_t ring = ring_of(msg);
+	uint32_t ring = 0; /* one that there is */
 
+	dt_message_ring(msg, &ring);
 	switch (reach_of(msg->request)) {
 	case REACHES_NOTHING:
 		break;
 	case REACHES_ONE_RING:
-		if (ring < DT_RINGS)
-			dt_guest_stop_ring(guest, (enum dt_ring)ring, DT_STOP_PAUSE, DT_CAUSE_LANE_QUEUE_PAUSED);
+		dt_guest_stop_ring(guest, ring, DT_STOP_PAUSE, DT_CAUSE_LANE_QUEUE_PAUSED);
 		break;
 	case REACHES_MEMORY:
 		guest->frozen = true;
@@ -79,12 +69,15 @@ let_go(struct dt_guest *guest, const struct dt_message *msg)
 		guest->new_base = (uint16_t)msg->payload.state.num;
 	} else if (msg->request == DT_GET_VRING_BASE) {
 		/* The reply is sent before anything else is called: the front end may be gone then. */
-		dt_guest_stop_ring(guest, (enum dt_ring)ring, DT_STOP_CLOSE, DT_CAUSE_GUEST_QUEUE_STOPPED);
+		dt_guest_stop_ring(guest, ring, DT_STOP_CLOSE, DT_CAUSE_GUEST_QUEUE_STOPPED);
 		guest->ring[ring].ready = false;
+	} else if (msg->request == DT_SET_VRING_ENABLE && msg->payload.state.num == 0) {
+		/* While it may still take packets. */
+		dt_guest_disable_ring(guest, ring);
 	} else if (msg->request == DT_RESET_OWNER) {
 		dt_guest_stop_rings(guest, DT_STOP_CLOSE, DT_CAUSE_GUEST_QUEUE_STOPPED);
 		dt_guest_drop_memory(guest);
-		for (ring = 0; ring < DT_RINGS; ring++)
+		for (ring = 0; ring < guest->n_rings; ring++)
 			guest->ring[ring] = (struct dt_guest_ring){ 0 };
 	}
 }
@@ -112,7 +105,7 @@ before(int vid, void *raw)
 		result = RTE_VHOST_MSG_RESULT_ERR;
 	} else if (msg->request == DT_GET_QUEUE_NUM) {
 		dt_message_close_fds(msg);
-		msg->payload.u64 = 1; /* pairs; the library would say 128 */
+		msg->payload.u64 = guest->n_pairs; /* the library would say 128 */
 		msg->size = sizeof(msg->payload.u64);
 		result = RTE_VHOST_MSG_RESULT_REPLY;
 	} else {

@@ -14,27 +14,49 @@
 
 #include "log.h"
 #include "pair.h"
+#include "spread.h"
+#include "turn.h"
 
 struct dt_gmem;
+struct rte_vhost_device_ops;
 
-/* A ring as control sees it. */
+#define DT_RINGS_MAX (DT_RINGS * DT_CONF_QUEUES_MAX)
+
+/* A ring as control sees it; by its number in the protocol: pair i has rings 2i (to_guest) and 2i + 1 (from_guest). */
 struct dt_guest_ring {
 	uint16_t base; /* of the available ring: where it stopped, or SET_VRING_BASE says */
 	bool ready; /* the library says it is complete and enabled */
+	bool lingers; /* from_guest: disabled, and still emptied of what the driver had queued before it knew */
 	bool on; /* the worker has it */
 	bool told; /* that it broke */
+};
+
+/* A queue pair as control sees it. */
+struct dt_guest_pair {
+	struct dt_pair *pair; /* the worker's */
+	struct dt_worker *worker;
+	bool joined; /* packets for the guest are spread over it, among others */
+	void (*gone)(void *arg);
+	void *gone_arg;
 };
 
 struct dt_guest {
 	/* set when made */
 	const struct dt_conf_guest *conf;
-	struct dt_pair *pair; /* the worker's */
-	struct dt_guest_place place;
-	void (*gone)(void *arg);
-	void *gone_arg;
+	unsigned int n_pairs;
+	unsigned int n_rings;
+	struct dt_pair *lanes[DT_CONF_QUEUES_MAX]; /* the pairs, for those who put */
 
-	pthread_mutex_t lock; /* guards all that follows */
-	struct dt_worker *worker;
+	struct dt_spread spread; /* control writes, workers read */
+
+	/* set when made */
+	struct dt_guest_place place;
+
+	pthread_mutex_t lock; /* guards all that follows, but for what workers count in turn */
+	struct dt_turn turn;
+	unsigned int n_joined; /* pairs, as packets are spread now */
+	uint64_t impatient_until; /* TSC: the guest has let control wait in vain lately */
+	struct dt_guest_pair pairs[DT_CONF_QUEUES_MAX];
 	bool registered; /* librte_vhost knows the socket */
 	bool stopping; /* dptap lets go; nothing starts any more */
 	int vid; /* connection, -1: none */
@@ -48,7 +70,7 @@ struct dt_guest {
 	uint32_t new_base_ring; /* of SET_VRING_BASE, until it has succeeded */
 	uint16_t new_base;
 	bool vanished; /* memory went while the library looked at it */
-	struct dt_guest_ring ring[DT_RINGS];
+	struct dt_guest_ring ring[DT_RINGS_MAX];
 	uint64_t say_until; /* TSC end of the period in which so many lines were said: */
 	unsigned int n_news;
 	unsigned int n_faults;
@@ -66,28 +88,51 @@ bool dt_guest_may_say(struct dt_guest *guest, uint32_t level);
 /** The features that a guest is offered: exactly those that the ring code does. */
 uint64_t dt_guest_features(void);
 
+/* ---- session.c ---- */
+
+/** Let connections find the guest, or no longer. Main thread, before start and after stop. @return 0; -ENOSPC */
+int dt_guest_enlist(struct dt_guest *guest);
+void dt_guest_delist(struct dt_guest *guest);
+
 /** The guest of a connection, NULL: none of ours. Thread of librte_vhost. */
 struct dt_guest *dt_guest_by_vid(int vid);
+
+/** The connection @p vid is not that guest's any more. */
+void dt_guest_forget_vid(struct dt_guest *guest, int vid);
+
+/** What the library calls. */
+extern const struct rte_vhost_device_ops dt_guest_callbacks;
 
 /* ---- connection.c; with the lock held ---- */
 
 /** Take a ring from the worker, if it has it, and tell the library where it stood. */
-void dt_guest_stop_ring(struct dt_guest *guest, enum dt_ring ring, enum dt_stop stop, enum dt_cause cause);
+void dt_guest_stop_ring(struct dt_guest *guest, unsigned int ring, enum dt_stop stop, enum dt_cause cause);
 
-/** The same for both rings. */
+/** The same for all rings. */
 void dt_guest_stop_rings(struct dt_guest *guest, enum dt_stop stop, enum dt_cause cause);
 
-/** Give the worker every ring that is ready, as the library has it now. */
+/**
+ * The front end is about to disable a ring. What waits for the guest behind a receive queue is delivered first, if the
+ * guest takes it soon and others serve it from then on; a transmit queue is emptied until it is stopped.
+ */
+void dt_guest_disable_ring(struct dt_guest *guest, unsigned int ring);
+
+/** Give the workers every ring that is ready, as the library has it now. */
 void dt_guest_resume(struct dt_guest *guest);
+
+/** Spread packets over receive queues that run and that the driver has begun to fill, too. Also now and then. */
+void dt_guest_join(struct dt_guest *guest);
+
+/** Read anew what was negotiated. */
+void dt_guest_take_features(struct dt_guest *guest);
+
+/* ---- memory.c; with the lock held ---- */
 
 /** Forget the memory table; no ring runs. */
 void dt_guest_drop_memory(struct dt_guest *guest);
 
 /** Copy the library's memory table. */
 void dt_guest_take_memory(struct dt_guest *guest);
-
-/** Read anew what was negotiated. */
-void dt_guest_take_features(struct dt_guest *guest);
 
 /* ---- hook.c ---- */
 

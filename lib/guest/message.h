@@ -68,6 +68,9 @@ struct dt_message {
  */
 bool dt_message_refused(struct dt_guest *guest, const struct dt_message *msg);
 
+/** Which ring a message is about, if about one; not checked. @return whether it is */
+bool dt_message_ring(const struct dt_message *msg, uint32_t *ret_ring);
+
 /** Close what came with a message that the library will not see: it would be the one to do so. */
 void dt_message_close_fds(struct dt_message *msg);
 

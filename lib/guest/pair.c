@@ -8,7 +8,8 @@ struct order {
 	enum dt_stop stop;
 	enum dt_cause cause;
 	struct dt_vq *ret_vq;
-	bool ran;
+	bool ran; /* answers: */
+	bool offered;
 };
 
 /* Several senders may fill a lane in one round; a visit empties it so far, and no guest can hog a worker. */
@@ -19,10 +20,14 @@ visit_lane(struct dt_pair *pair)
 {
 	unsigned int moved = 0;
 
-	for (unsigned int i = 0; i < VISIT_BURSTS; i++) {
+	for (unsigned int i = 0; i < VISIT_BURSTS && likely(pair->burst > 0); i++) {
 		unsigned int n = dt_pair_to_guest(pair);
 
 		moved += n;
+		if (unlikely(pair->turn.on)) {
+			dt_turn_moved(pair, n);
+			dt_turn_look(pair);
+		}
 		if (n < DT_BURST)
 			break;
 	}
@@ -46,6 +51,8 @@ dt_pair_poll(void *arg)
 	struct dt_pair *pair = arg;
 	unsigned int moved = 0;
 
+	if (unlikely(pair->turn.on))
+		dt_turn_look(pair);
 	if (runs(pair, DT_RING_FROM_GUEST))
 		moved = dt_pair_from_guest(pair);
 	if (runs(pair, DT_RING_TO_GUEST))
@@ -115,6 +122,23 @@ dt_pair_stop(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring ring, 
 
 	dt_worker_call(worker, stop, &order);
 	return order.ran;
+}
+
+static void
+look_at_offer(void *arg)
+{
+	struct order *order = arg;
+
+	order->offered = order->pair->on[order->ring] && dt_vq_available(&order->pair->vq[order->ring], 1) > 0;
+}
+
+bool
+dt_pair_is_offered(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring ring)
+{
+	struct order order = { .pair = pair, .ring = ring };
+
+	dt_worker_call(worker, look_at_offer, &order);
+	return order.offered;
 }
 
 void

@@ -8,6 +8,7 @@
 #define DT_GUEST_PAIR_H
 
 #include "lane.h"
+#include "turn.h"
 #include "vq.h"
 #include "worker.h"
 
@@ -25,6 +26,8 @@ struct dt_pair {
 	struct rte_mempool *pool; /* of the worker's node */
 	bool on[DT_RINGS];
 	struct dt_vq vq[DT_RINGS];
+	unsigned int burst; /* packets that the next burst into the guest may take: DT_BURST, but in a turn */
+	struct dt_pair_turn turn;
 	unsigned int too_few; /* chains that were not enough for the packet that waits first; 0: unknown */
 	struct dt_vq_pieces pieces; /* scratch for chains that are not simple */
 };
@@ -59,6 +62,9 @@ void dt_pair_start(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring 
  */
 bool dt_pair_stop(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring ring, enum dt_stop stop,
 	enum dt_cause cause, struct dt_vq *ret_vq);
+
+/** Whether the guest offers anything in a ring that runs. */
+bool dt_pair_is_offered(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring ring);
 
 /** Close the lane, or change why it is closed, and drain it. */
 void dt_pair_close(struct dt_pair *pair, struct dt_worker *worker, enum dt_cause cause);

@@ -74,8 +74,10 @@ is_known(uint32_t request)
 	return false;
 }
 
-static bool
-names_missing_ring(const struct dt_message *msg)
+#define RING_MASK 0xff /* of the u64 in KICK, CALL and ERR */
+
+bool
+dt_message_ring(const struct dt_message *msg, uint32_t *ret_ring)
 {
 	switch (msg->request) {
 	case DT_SET_VRING_NUM:
@@ -83,7 +85,13 @@ names_missing_ring(const struct dt_message *msg)
 	case DT_SET_VRING_BASE:
 	case DT_GET_VRING_BASE:
 	case DT_SET_VRING_ENABLE:
-		return msg->payload.state.index >= DT_RINGS;
+		*ret_ring = msg->payload.state.index;
+		return true;
+	case DT_SET_VRING_KICK:
+	case DT_SET_VRING_CALL:
+	case DT_SET_VRING_ERR:
+		*ret_ring = (uint32_t)(msg->payload.u64 & RING_MASK);
+		return true;
 	default:
 		return false;
 	}
@@ -128,17 +136,17 @@ is_bad_memory(struct dt_guest *guest, const struct dt_message *msg)
 bool
 dt_message_refused(struct dt_guest *guest, const struct dt_message *msg)
 {
-	uint32_t ring = msg->payload.state.index, num = msg->payload.state.num;
+	uint32_t ring = 0, num = msg->payload.state.num;
 
 	if (!is_known(msg->request)) {
 		GUEST_SAY(guest, ERR, "the front end makes request %u, which was not offered: refused", msg->request);
 		return true;
 	}
-	if (names_missing_ring(msg)) {
+	if (dt_message_ring(msg, &ring) && ring >= guest->n_rings) {
 		GUEST_SAY(guest, ERR,
-			"the front end sets up ring %u, but a guest has one queue pair (rings 0 and 1): refused; "
-			"start QEMU with queues=1",
-			ring);
+			"the front end sets up ring %u, but there are %u (queues=%u): refused; start QEMU with "
+			"queues=%u, or raise the guest's queues=",
+			ring, guest->n_rings, guest->n_pairs, guest->n_pairs);
 		return true;
 	}
 	if (msg->request == DT_SET_VRING_NUM && (num == 0 || num > 32768 || (num & (num - 1)) != 0)) {

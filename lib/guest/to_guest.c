@@ -272,7 +272,7 @@ dt_pair_to_guest(struct dt_pair *pair)
 		dt_lane_blame(&pair->lane, DT_CAUSE_LANE_GUEST_NO_BUFFERS);
 		return 0;
 	}
-	n = dt_lane_peek(&pair->lane, pkts, DT_BURST);
+	n = dt_lane_peek(&pair->lane, pkts, pair->burst);
 	while (done < n && !dt_vq_broken(vq)) {
 		unsigned int room = RTE_MIN(dt_vq_available(vq, n - done), n - done);
 		/* While a log is kept, every packet takes the way that writes it. */

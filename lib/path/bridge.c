@@ -14,8 +14,7 @@
 static bool
 is_open(const struct dt_member *member)
 {
-	return member->uplink != NULL ? dt_uplink_is_open(member->uplink)
-				      : dt_lane_is_open(dt_guest_lane(member->guest));
+	return member->uplink != NULL ? dt_uplink_is_open(member->uplink) : dt_guest_is_open(member->guest);
 }
 
 static inline void
@@ -24,7 +23,14 @@ put(const struct dt_ingress *in, const struct dt_member *to, struct rte_mbuf **p
 	if (to->uplink != NULL)
 		dt_uplink_put(to->uplink, in->lane, in->at, pkts, n);
 	else
-		dt_lane_put(dt_guest_lane(to->guest), in->at, pkts, n);
+		dt_guest_put(to->guest, in->at, pkts, n);
+}
+
+/* The addresses that a member's queue pairs have taught, together. */
+static uint32_t *
+n_taught(struct dt_ingress *in)
+{
+	return &in->bridge->members[in->self].n_taught;
 }
 
 /* Keep only what is still this ingress's own, and not @p source. */
@@ -36,6 +42,7 @@ prune(struct dt_ingress *in, uint64_t source)
 	for (unsigned int i = 0; i < in->n_learnt; i++)
 		if (in->learnt[i] != source && dt_fdb_is_learnt_of(in->bridge->fdb, in->learnt[i], in->self))
 			in->learnt[kept++] = in->learnt[i];
+	__atomic_fetch_sub(n_taught(in), in->n_learnt - kept, __ATOMIC_RELAXED);
 	in->n_learnt = kept;
 }
 
@@ -45,8 +52,12 @@ learn(struct dt_ingress *in, uint64_t source)
 	if (dt_fdb_is_learnt_of(in->bridge->fdb, source, in->self))
 		return;
 	prune(in, source);
-	if (in->n_learnt < DT_LEARN_MAX && dt_fdb_learn(in->bridge->fdb, source, in->self) == 1)
+	/* Another pair of the same guest may be at it on another worker: take the place first. */
+	if (__atomic_fetch_add(n_taught(in), 1, __ATOMIC_RELAXED) < DT_LEARN_MAX &&
+		dt_fdb_learn(in->bridge->fdb, source, in->self) == 1)
 		in->learnt[in->n_learnt++] = source;
+	else
+		__atomic_fetch_sub(n_taught(in), 1, __ATOMIC_RELAXED);
 }
 
 /* A source that is not the last one looked at: rare, but for a router's own bridges, or somebody hostile. */
@@ -82,6 +93,7 @@ dt_bridge_forget(void *ingress)
 	prune(in, 0);
 	for (unsigned int i = 0; i < in->n_learnt; i++)
 		dt_fdb_forget(in->bridge->fdb, in->learnt[i]);
+	__atomic_fetch_sub(n_taught(in), in->n_learnt, __ATOMIC_RELAXED);
 	in->n_learnt = 0;
 	in->last_source = 0;
 }

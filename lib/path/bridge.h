@@ -16,10 +16,13 @@ struct dt_fdb;
 /* Addresses that one guest may teach the bridge. */
 #define DT_LEARN_MAX 64
 
-/** A port of a bridge, as a destination: one of the two is set. */
+/** A port of a bridge, as a destination: one of uplink and guest is set. */
 struct dt_member {
 	struct dt_uplink *uplink;
 	struct dt_guest *guest;
+
+	/* its workers count: addresses that it has taught the bridge */
+	uint32_t n_taught __rte_cache_aligned;
 };
 
 struct dt_bridge {
@@ -47,7 +50,7 @@ struct dt_ingress {
 	uint64_t learnt[DT_LEARN_MAX]; /* MACs */
 	uint64_t learn_until; /* TSC end of the period in which n_tries were made */
 	unsigned int n_tries;
-};
+} __rte_cache_aligned;
 
 /** A sink: forward by destination MAC, clone broadcast and multicast, learn sources. */
 void dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n);

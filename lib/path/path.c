@@ -70,7 +70,7 @@ bridge_init(struct dt_bridge *bridge, unsigned int number, unsigned int members_
 {
 	char name[RTE_HASH_NAMESIZE];
 
-	bridge->members = calloc(members_max, sizeof(*bridge->members));
+	bridge->members = rte_calloc("dt_members", members_max, sizeof(*bridge->members), RTE_CACHE_LINE_SIZE);
 	if (bridge->members == NULL)
 		return -ENOMEM;
 	if (pipe)
@@ -115,8 +115,7 @@ ingress_new(struct dt_path *path, unsigned int port, struct dt_bridge *bridge, u
 	unsigned int lanes = bridge->n_members > 0 && bridge->members[0].uplink != NULL
 				     ? dt_uplink_conf(bridge->members[0].uplink)->n_queues
 				     : 1;
-	struct dt_ingress *ingress =
-		rte_calloc("dt_ingress", n_pairs, RTE_CACHE_LINE_ROUNDUP(sizeof(*ingress)), RTE_CACHE_LINE_SIZE);
+	struct dt_ingress *ingress = rte_calloc("dt_ingress", n_pairs, sizeof(*ingress), RTE_CACHE_LINE_SIZE);
 
 	if (ingress == NULL)
 		return -ENOMEM;
@@ -160,16 +159,19 @@ guest_add(struct dt_path *path, unsigned int i)
 	struct dt_guest_place place = { .choose = choose_worker, .self = path };
 	struct dt_bridge *bridge = bridge_of(path, conf);
 	unsigned int port = path->conf->n_uplinks + i;
-	int err = ingress_new(path, port, bridge, 1, !conf->has_mac);
+	struct dt_sink sinks[DT_CONF_QUEUES_MAX];
+	int err = ingress_new(path, port, bridge, conf->n_queues, !conf->has_mac);
 
 	if (err != 0)
 		return err;
-	err = dt_guest_new(
-		conf, port, sink_into(path->ingress[port]), place, dt_workers_count() == 1, &path->guests[i]);
+	for (unsigned int pair = 0; pair < conf->n_queues; pair++)
+		sinks[pair] = sink_into(&path->ingress[port][pair]);
+	err = dt_guest_new(conf, port, sinks, place, dt_workers_count() == 1, &path->guests[i]);
 	if (err != 0)
 		return err;
 	bridge->members[bridge->n_members++].guest = path->guests[i];
-	dt_guest_on_gone(path->guests[i], dt_bridge_forget, path->ingress[port]);
+	for (unsigned int pair = 0; pair < conf->n_queues; pair++)
+		dt_guest_on_gone(path->guests[i], pair, dt_bridge_forget, &path->ingress[port][pair]);
 	if (bridge->fdb == NULL || !conf->has_mac)
 		return 0;
 	return dt_fdb_add(bridge->fdb, dt_mac_key(&conf->mac), path->ingress[port]->self);
@@ -188,7 +190,8 @@ pool_new(const struct dt_path *path, char error[static DT_ERROR_SIZE])
 	for (unsigned int i = 0; i < path->conf->n_uplinks; i++)
 		dt_uplink_need(path->uplinks[i], &need);
 	for (unsigned int i = 0; i < path->conf->n_guests; i++)
-		dt_pool_need_lane(&need, path->conf->guests[i].queue_len);
+		for (unsigned int pair = 0; pair < path->conf->guests[i].n_queues; pair++)
+			dt_pool_need_lane(&need, path->conf->guests[i].queue_len);
 	for (unsigned int i = 0; i < need.n_workers; i++)
 		nodes[i] = dt_worker_node(dt_worker_at(i));
 	mbufs = need.mbufs != 0 ? need.mbufs : dt_pool_least(&need);
@@ -316,7 +319,7 @@ dt_path_free(struct dt_path *path)
 		rte_free(path->ingress[i]);
 	for (unsigned int i = 0; path->bridges != NULL && i < path->n_bridges; i++) {
 		dt_fdb_free(path->bridges[i].fdb);
-		free(path->bridges[i].members);
+		rte_free(path->bridges[i].members);
 	}
 	dt_ledger_fini();
 	dt_pool_fini();
@@ -338,7 +341,8 @@ dt_path_tick(struct dt_path *path)
 		dt_uplink_tick(path->uplinks[i]);
 	for (unsigned int i = 0; i < path->conf->n_guests; i++) {
 		dt_guest_tick(path->guests[i]);
-		dt_bridge_look_again(path->ingress[path->conf->n_uplinks + i]);
+		for (unsigned int pair = 0; pair < path->conf->guests[i].n_queues; pair++)
+			dt_bridge_look_again(&path->ingress[path->conf->n_uplinks + i][pair]);
 	}
 }
 

@@ -4,30 +4,39 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Names in one answer, in bytes of JSON; a worker may have thousands. */
+#define QUEUES_JSON 8000
+
 /* @p ret_len grows by their length in JSON */
 static struct rte_tel_data *
 queues_of(const struct dt_path *path, unsigned int lcore, size_t *ret_len)
 {
 	struct rte_tel_data *queues = rte_tel_data_alloc();
+	size_t full = *ret_len + QUEUES_JSON;
 
 	if (queues == NULL)
 		return NULL;
 	rte_tel_data_start_array(queues, RTE_TEL_STRING_VAL);
 	for (unsigned int port = 0; port < dt_path_n_ports(path); port++) {
 		const struct dt_uplink *uplink = dt_path_uplink(path, port);
-		unsigned int n = uplink != NULL ? dt_uplink_conf(uplink)->n_queues : 1;
+		struct dt_guest_info info = { 0 };
+		unsigned int n;
 
+		if (uplink == NULL)
+			dt_guest_info(dt_path_guest(path, port), &info);
+		n = uplink != NULL ? dt_uplink_conf(uplink)->n_queues : info.n_pairs;
 		for (unsigned int q = 0; q < n; q++) {
 			char name[DT_NAME_SIZE + 16];
-			struct dt_guest_info info = { 0 };
 
-			if (uplink == NULL)
-				dt_guest_info(dt_path_guest(path, port), &info);
-			if ((uplink != NULL ? dt_uplink_lcore(uplink, q) : info.lcore) != lcore)
+			if ((uplink != NULL ? dt_uplink_lcore(uplink, q) : info.pairs[q].lcore) != lcore)
 				continue;
 			snprintf(name, sizeof(name), "%s:%u", dt_path_name(path, port), q);
-			rte_tel_data_add_array_string(queues, name);
 			*ret_len += strlen(name) + 4;
+			if (*ret_len > full) {
+				rte_tel_data_add_array_string(queues, "...");
+				return queues;
+			}
+			rte_tel_data_add_array_string(queues, name);
 		}
 	}
 	return queues;

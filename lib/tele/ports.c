@@ -106,6 +106,48 @@ add_place(struct rte_tel_data *data, unsigned int lcore, int node, int far_node)
 	rte_tel_data_add_dict_string(data, "cross_node", node >= 0 && far_node >= 0 && node != far_node ? "yes" : "no");
 }
 
+static const char *
+running(bool runs)
+{
+	return runs ? "running" : "stopped";
+}
+
+static bool
+any_runs(const struct dt_guest_info *info, unsigned int direction)
+{
+	for (unsigned int i = 0; i < info->n_pairs; i++)
+		if (info->pairs[i].runs[direction])
+			return true;
+	return false;
+}
+
+/* "pairs": {"0": {"to_guest_ring": "running", "from_guest_ring": "running", "takes": "yes", "held": 0, ...}, ...} */
+static void
+add_pairs(struct rte_tel_data *data, const struct dt_guest_info *info)
+{
+	struct rte_tel_data *pairs = rte_tel_data_alloc();
+
+	if (pairs == NULL)
+		return;
+	rte_tel_data_start_dict(pairs);
+	for (unsigned int i = 0; i < info->n_pairs; i++) {
+		const struct dt_guest_pair_info *pair = &info->pairs[i];
+		struct rte_tel_data *one = rte_tel_data_alloc();
+
+		if (one == NULL)
+			break;
+		rte_tel_data_start_dict(one);
+		rte_tel_data_add_dict_string(one, "to_guest_ring", running(pair->runs[0]));
+		rte_tel_data_add_dict_string(one, "from_guest_ring", running(pair->runs[1]));
+		rte_tel_data_add_dict_string(one, "takes", pair->takes ? "yes" : "no");
+		rte_tel_data_add_dict_uint(one, "held", pair->held);
+		rte_tel_data_add_dict_uint(one, "lcore", pair->lcore);
+		rte_tel_data_add_dict_int(one, "lcore_node", pair->node);
+		dt_tele_add_numbered(pairs, i, one);
+	}
+	rte_tel_data_add_dict_container(data, "pairs", pairs, 0);
+}
+
 static void
 add_guest(struct rte_tel_data *data, struct dt_guest *guest)
 {
@@ -119,14 +161,15 @@ add_guest(struct rte_tel_data *data, struct dt_guest *guest)
 	rte_tel_data_add_dict_string(data, "socket_mode", conf->socket_mode == DT_SOCKET_CLIENT ? "client" : "server");
 	add_mac(data, conf->has_mac ? &conf->mac : NULL);
 	rte_tel_data_add_dict_uint(data, "queue_len", conf->queue_len);
-	rte_tel_data_add_dict_uint(data, "queues", 1);
+	rte_tel_data_add_dict_uint(data, "queues", conf->n_queues);
 	rte_tel_data_add_dict_uint(data, "connections", info.connections);
 	rte_tel_data_add_dict_string(data, "features", features);
 	rte_tel_data_add_dict_string(data, "mergeable", info.features & (1ULL << 15) ? "yes" : "no");
 	rte_tel_data_add_dict_string(data, "event_idx", info.features & (1ULL << 29) ? "yes" : "no");
-	rte_tel_data_add_dict_string(data, "to_guest_ring", info.ring_runs[0] ? "running" : "stopped");
-	rte_tel_data_add_dict_string(data, "from_guest_ring", info.ring_runs[1] ? "running" : "stopped");
-	add_place(data, info.lcore, info.node, info.memory_node);
+	rte_tel_data_add_dict_string(data, "to_guest_ring", running(any_runs(&info, 0)));
+	rte_tel_data_add_dict_string(data, "from_guest_ring", running(any_runs(&info, 1)));
+	add_place(data, info.pairs[0].lcore, info.pairs[0].node, info.memory_node);
+	add_pairs(data, &info);
 }
 
 static void

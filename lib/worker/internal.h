@@ -12,7 +12,7 @@
 
 #include "compat.h"
 
-#define POLLS_MAX 1024
+#define POLLS_MAX 4096 /* every port with as many queue pairs as it can have */
 
 struct poll {
 	dt_poll_fn fn;

@@ -24,6 +24,7 @@ dt_test_receiver_open(void **state)
 	pair->at_in = DT_AT_IN(DT_TEST_VM0);
 	pair->at_out = DT_TEST_RECEIVER_OUT;
 	pair->pool = dt_pool_of(0);
+	pair->burst = DT_BURST;
 	assert_int_equal(dt_lane_init(&pair->lane, "to_receiver", pair->at_out, DT_TEST_RECEIVER_LANE,
 				 DT_CAUSE_GUEST_NOT_READY, 0, true),
 		0);

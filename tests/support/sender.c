@@ -32,6 +32,7 @@ dt_test_sender_open(void **state)
 	sender->pair.at_out = DT_AT_OUT(DT_TEST_VM0);
 	sender->pair.sink = (struct dt_sink){ into_lane, &sender->lane };
 	sender->pair.pool = dt_pool_of(0);
+	sender->pair.burst = DT_BURST;
 	assert_int_equal(dt_lane_init(&sender->pair.lane, "to_sender", sender->pair.at_out, 64,
 				 DT_CAUSE_GUEST_NOT_READY, 0, true),
 		0);

@@ -20,7 +20,8 @@
 #define IN(port)  DT_AT_IN(port)
 #define OUT(port) DT_AT_OUT(port)
 
-static struct dt_conf_guest confs[] = { { .name = "vm0", .queue_len = 256 }, { .name = "vm1", .queue_len = 256 } };
+static struct dt_conf_guest confs[] = { { .name = "vm0", .n_queues = 1, .queue_len = 256 },
+	{ .name = "vm1", .n_queues = 1, .queue_len = 256 } };
 static struct dt_member members[3];
 static struct dt_bridge bridge;
 static struct dt_ingress ingress[3];
@@ -42,7 +43,7 @@ only_worker(void *self, struct dt_worker *now, int node)
 static struct dt_lane *
 lane_of(unsigned int port)
 {
-	return port == NIC ? &dt_test_nic.uplink->queues[0].lane : dt_guest_lane(members[port].guest);
+	return port == NIC ? &dt_test_nic.uplink->queues[0].lane : dt_guest_lane(members[port].guest, 0);
 }
 
 static int
@@ -59,9 +60,9 @@ wire_up(void **state)
 		struct dt_sink sink = { dt_bridge_take, &ingress[port] };
 		struct dt_guest_place place = { .choose = only_worker };
 
-		members[port].uplink = NULL;
-		assert_int_equal(dt_guest_new(&confs[port - VM0], port, sink, place, true, &members[port].guest), 0);
-		dt_lane_open(dt_guest_lane(members[port].guest));
+		members[port] = (struct dt_member){ 0 };
+		assert_int_equal(dt_guest_new(&confs[port - VM0], port, &sink, place, true, &members[port].guest), 0);
+		dt_lane_open(dt_guest_lane(members[port].guest, 0));
 	}
 	return dt_fdb_add(bridge.fdb, mac(FIXED), VM1);
 }

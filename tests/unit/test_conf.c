@@ -196,6 +196,7 @@ a_guest_with_only_a_socket_has_the_documented_defaults(void **state)
 	assert_false(guest->has_mac);
 	assert_string_equal(guest->uplink_name, "");
 	assert_int_equal(guest->uplink, -1);
+	assert_int_equal(guest->n_queues, 1);
 	assert_int_equal(guest->queue_len, 1000);
 	dt_conf_free(conf);
 }
@@ -205,7 +206,7 @@ a_guest_takes_every_key(void **state)
 {
 	struct dt_conf *conf =
 		ACCEPT("--guest", "vm0,socket=/x.sock,socket_mode=client,mac=52:54:00:aB:Cd:01,uplink=wan,"
-				  "queue_len=64");
+				  "queues=16,queue_len=64");
 	const struct dt_conf_guest *guest = &conf->guests[0];
 	const struct rte_ether_addr mac = { { 0x52, 0x54, 0x00, 0xab, 0xcd, 0x01 } };
 
@@ -213,6 +214,7 @@ a_guest_takes_every_key(void **state)
 	assert_true(guest->has_mac);
 	assert_memory_equal(&guest->mac, &mac, sizeof(mac));
 	assert_string_equal(guest->uplink_name, "wan");
+	assert_int_equal(guest->n_queues, 16);
 	assert_int_equal(guest->queue_len, 64);
 	dt_conf_free(conf);
 }
@@ -450,7 +452,7 @@ each_number_is_taken_from_its_minimum_to_its_maximum(void **state)
 		snprintf(value, sizeof(value), "%u", row->min - 1);
 		refuse_value(row, value, why);
 	}
-	assert_int_equal(n_numbers, 7);
+	assert_int_equal(n_numbers, 8);
 }
 
 static void
@@ -589,15 +591,16 @@ a_name_that_is_none_is_refused(void **state)
 static void
 an_unknown_key_is_refused_with_the_known_ones(void **state)
 {
-	REFUSE("--guest vm0: colour: unknown key; a guest takes socket, socket_mode, mac, uplink, queue_len", "--guest",
-		"vm0,socket=/x,colour=red");
+	REFUSE("--guest vm0: colour: unknown key; a guest takes socket, socket_mode, mac, uplink, queues, "
+	       "queue_len",
+		"--guest", "vm0,socket=/x,colour=red");
 	REFUSE("--uplink u: socket: unknown key; an uplink takes device, mode, mtu, queues, promiscuous, rx_desc, "
 	       "tx_desc, "
 	       "queue_len",
 		"--uplink", "u,socket=/x");
 	refuse_file("dptap.conf: [dptap] colour: unknown key; [dptap] takes mbufs", "[dptap]\ncolour = red\n");
 	refuse_file("dptap.conf: [guest vm0] Socket: unknown key; a guest takes socket, socket_mode, mac, uplink, "
-		    "queue_len",
+		    "queues, queue_len",
 		"[guest vm0]\nSocket = /x\n");
 }
 
@@ -968,7 +971,7 @@ an_error_that_does_not_fit_is_cut_but_stays_a_string(void **state)
 	assert_int_equal(parse_array(ARGS("--config", path), error, &conf), -EINVAL);
 
 	assert_memory_equal(error, path, strlen(path));
-	assert_non_null(strstr(error, "unknown key; a guest takes socket, socket_mode, mac, uplink, queue_len"));
+	assert_non_null(strstr(error, "unknown key; a guest takes socket, socket_mode, mac, uplink, queues, "));
 	assert_in_range(strlen(error), 1, DT_ERROR_SIZE - 1);
 	assert_int_equal(error[DT_ERROR_SIZE], 'Z');
 	unlink(path);
@@ -1173,7 +1176,7 @@ the_sample_shows_the_defaults(void **state)
 	shown = accept_file(text);
 	assert_check_passes(shown);
 
-	assert_int_equal(n_shown, 1 + 7 + 3);
+	assert_int_equal(n_shown, 1 + 7 + 4);
 	assert_int_equal(shown->mbufs, plain->mbufs);
 	assert_memory_equal(shown->uplinks, plain->uplinks, sizeof(*plain->uplinks));
 	assert_string_equal(shown->guests[0].uplink_name, "wan");

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+#include <numaif.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <rte_vhost.h>
+
+#include "gmem.h"
+#include "pool.h"
+
+void
+dt_guest_drop_memory(struct dt_guest *guest)
+{
+	dt_gmem_free(guest->mem);
+	guest->mem = NULL;
+}
+
+/* The node that most likely holds the guest: that of its largest region's first page. */
+static int
+node_of(const struct dt_gmem *mem)
+{
+	void *page = mem->regions[0].hva;
+	int node = -1;
+
+	if (get_mempolicy(&node, NULL, 0, page, MPOL_F_NODE | MPOL_F_ADDR) != 0)
+		return -1;
+	return node;
+}
+
+/* A worker on the memory's node is worth a move, while no ring runs and nobody can notice. */
+static void
+move_near_memory(struct dt_guest *guest, struct dt_guest_pair *pair)
+{
+	struct dt_worker *worker = guest->place.choose(guest->place.self, pair->worker, guest->memory_node);
+	int err;
+
+	if (worker == pair->worker)
+		return;
+	dt_worker_remove(pair->worker, dt_pair_poll, pair->pair);
+	pair->pair->pool = dt_pool_of(dt_worker_node(worker)); /* nobody polls it now */
+	err = dt_worker_add(worker, dt_pair_poll, pair->pair);
+	if (err == 0)
+		pair->worker = worker;
+	else if (dt_worker_add(pair->worker, dt_pair_poll, pair->pair) != 0)
+		DT_LOG(ERR, "guest '%s': no worker has room for it", guest->conf->name);
+}
+
+static bool
+any_is_ready(const struct dt_guest *guest)
+{
+	for (unsigned int ring = 0; ring < guest->n_rings; ring++)
+		if (guest->ring[ring].ready)
+			return true;
+	return false;
+}
+
+static void
+warn_of_distance(struct dt_guest *guest, const struct dt_worker *worker)
+{
+	if (guest->memory_node >= 0 && dt_worker_node(worker) >= 0 && guest->memory_node != dt_worker_node(worker))
+		GUEST_SAY(guest, WARNING, "its memory is on NUMA node %d, its worker (lcore %u) on node %d: slower",
+			guest->memory_node, dt_worker_lcore(worker), dt_worker_node(worker));
+}
+
+static void
+note_node(struct dt_guest *guest)
+{
+	int node = node_of(guest->mem);
+	bool may_move = !any_is_ready(guest);
+
+	if (node == guest->memory_node)
+		return;
+	guest->memory_node = node;
+	for (unsigned int i = 0; i < guest->n_pairs; i++) {
+		if (may_move)
+			move_near_memory(guest, &guest->pairs[i]);
+		warn_of_distance(guest, guest->pairs[i].worker);
+	}
+}
+
+/* A file's block size is its page size where that is a huge one. */
+static uint64_t
+page_size_of(int fd)
+{
+	struct stat st;
+	uint64_t size = fstat(fd, &st) == 0 && st.st_blksize > 0 ? (uint64_t)st.st_blksize : 0;
+
+	return size > 4096 && (size & (size - 1)) == 0 ? size : 4096;
+}
+
+void
+dt_guest_take_memory(struct dt_guest *guest)
+{
+	struct dt_gmem_region regions[DT_GMEM_REGIONS_MAX];
+	struct rte_vhost_memory *table;
+	unsigned int n;
+	int err;
+
+	if (rte_vhost_get_mem_table(guest->vid, &table) != 0) {
+		GUEST_SAY(guest, ERR, "memory table lost");
+		return;
+	}
+	n = RTE_MIN(table->nregions, (uint32_t)DT_GMEM_REGIONS_MAX);
+	for (unsigned int i = 0; i < n; i++) {
+		const struct rte_vhost_mem_region *from = &table->regions[i];
+
+		regions[i] = (struct dt_gmem_region){
+			.gpa = from->guest_phys_addr,
+			.size = from->size,
+			.hva = (uint8_t *)(uintptr_t)from->host_user_addr,
+			.map = from->mmap_addr,
+			.map_size = from->mmap_size,
+			.page_size = page_size_of(from->fd),
+		};
+	}
+	free(table);
+	err = dt_gmem_new(regions, n, &guest->mem);
+	if (err != 0) {
+		GUEST_SAY(guest, ERR, "memory table of %u regions: %s", n, strerror(-err));
+		return;
+	}
+	note_node(guest);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "spread.h"
+
+#include <rte_branch_prediction.h>
+#include <rte_hash_crc.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_mbuf_ptype.h>
+#include <rte_net.h>
+
+#include "internal.h"
+
+#define IPV6_BYTES  16 /* of an address */
+#define PORTS_BYTES 4 /* of source and destination together; where TCP, UDP and SCTP have them */
+
+void
+dt_spread_set(struct dt_spread *spread, const uint8_t pairs[], unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		__atomic_store_n(&spread->pair[i], pairs[i], __ATOMIC_RELAXED);
+	/* Relaxed: whoever changes it waits until every worker has begun a new round. */
+	__atomic_store_n(&spread->n, (uint8_t)n, __ATOMIC_RELAXED);
+}
+
+/* Neither IPv4 nor IPv6: by MAC addresses and the type behind them. */
+static uint32_t
+hash_link(const struct rte_mbuf *m)
+{
+	return rte_hash_crc(rte_pktmbuf_mtod(m, const void *), RTE_ETHER_HDR_LEN, 0);
+}
+
+static bool
+has_ports(uint32_t l4)
+{
+	return l4 == RTE_PTYPE_L4_TCP || l4 == RTE_PTYPE_L4_UDP || l4 == RTE_PTYPE_L4_SCTP;
+}
+
+/* Headers lie in the first mbuf, or are not looked at. */
+static uint32_t
+hash_flow(const struct rte_mbuf *m)
+{
+	struct rte_net_hdr_lens lens;
+	uint32_t type = rte_net_get_ptype(m, &lens, RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK);
+	uint32_t l3 = type & RTE_PTYPE_L3_MASK, l4 = type & RTE_PTYPE_L4_MASK, hash;
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, lens.l2_len);
+
+	if (RTE_ETH_IS_IPV4_HDR(l3) && m->data_len >= lens.l2_len + sizeof(struct rte_ipv4_hdr))
+		hash = rte_hash_crc(ip + offsetof(struct rte_ipv4_hdr, src_addr), 2 * sizeof(rte_be32_t), l3);
+	else if (RTE_ETH_IS_IPV6_HDR(l3) && m->data_len >= lens.l2_len + sizeof(struct rte_ipv6_hdr))
+		hash = rte_hash_crc(ip + offsetof(struct rte_ipv6_hdr, src_addr), 2 * IPV6_BYTES, RTE_PTYPE_L3_IPV6);
+	else
+		return hash_link(m);
+	if (has_ports(l4) && m->data_len >= lens.l2_len + lens.l3_len + PORTS_BYTES)
+		hash = rte_hash_crc(ip + lens.l3_len, PORTS_BYTES, hash ^ l4);
+	return hash;
+}
+
+uint32_t
+dt_spread_hash(const struct rte_mbuf *m)
+{
+	return m->ol_flags & RTE_MBUF_F_RX_RSS_HASH ? m->hash.rss : hash_flow(m);
+}
+
+/* A burst, sorted by pair; each pair's packets in their order. */
+static unsigned int
+put_spread(struct dt_guest *guest, unsigned int from, struct rte_mbuf **pkts, unsigned int n)
+{
+	struct rte_mbuf *sorted[DT_CONF_QUEUES_MAX][DT_BURST];
+	unsigned int n_sorted[DT_CONF_QUEUES_MAX] = { 0 }, queued = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		unsigned int pair = dt_spread_at(&guest->spread, dt_spread_hash(pkts[i]));
+
+		sorted[pair][n_sorted[pair]++] = pkts[i];
+	}
+	for (unsigned int pair = 0; pair < guest->n_pairs; pair++)
+		if (n_sorted[pair] > 0)
+			queued += dt_lane_put(&guest->lanes[pair]->lane, from, sorted[pair], n_sorted[pair]);
+	return queued;
+}
+
+unsigned int
+dt_guest_put(struct dt_guest *guest, unsigned int from, struct rte_mbuf **pkts, unsigned int n)
+{
+	int only = dt_spread_only(&guest->spread);
+	unsigned int queued = 0;
+
+	if (likely(only >= 0))
+		return dt_lane_put(&guest->lanes[only]->lane, from, pkts, n);
+	for (unsigned int i = 0; i < n; i += DT_BURST)
+		queued += put_spread(guest, from, &pkts[i], RTE_MIN(n - i, (unsigned int)DT_BURST));
+	return queued;
+}
+
+bool
+dt_guest_is_open(const struct dt_guest *guest)
+{
+	unsigned int first = __atomic_load_n(&guest->spread.pair[0], __ATOMIC_RELAXED);
+
+	return dt_lane_is_open(&guest->lanes[first]->lane);
+}
