@@ -71,7 +71,11 @@
 	  "a broken or hostile driver in the guest", \
 	  "update or reboot the guest") \
 	X(CHAIN_LOOP, chain_loop, SKB_COPY_DATA, \
-	  "a descriptor chain has more steps than its table has entries: it never ends", \
+	  "a descriptor chain has more steps than its table or ring has entries: it never ends", \
+	  "a broken or hostile driver in the guest", \
+	  "update or reboot the guest") \
+	X(CHAIN_CUT_SHORT, chain_cut_short, SKB_COPY_DATA, \
+	  "a chain in a packed ring goes on with a descriptor that was not made available", \
 	  "a broken or hostile driver in the guest", \
 	  "update or reboot the guest") \
 	X(CHAIN_DIRECTION, chain_direction, SKB_COPY_DATA, \

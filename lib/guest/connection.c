@@ -136,6 +136,7 @@ start_ring(struct dt_guest *guest, unsigned int ring)
 	vq.size = vring.size;
 	vq.base = guest->ring[ring].base; /* the library's own goes back to used->idx now and then */
 	vq.callfd = checked_callfd(guest, vring.callfd);
+	vq.position = &pair->pair->position[direction_of(ring)];
 	vq.mem = guest->mem;
 	vq.features = guest->features;
 	err = dt_vq_start(&vq);

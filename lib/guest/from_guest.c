@@ -9,11 +9,13 @@
 /*
  * A burst goes in three passes, so that each waits for memory once and not for each packet: heads and the
  * descriptors' lines; descriptors read, checked and translated, the frames' lines on their way; headers, copies, mbufs.
+ * In a packed ring a chain hides where the next one begins: it ends a run of slots, behind which the passes begin anew.
  */
 
 /* An available chain. */
 struct slot {
-	uint16_t head;
+	uint16_t head; /* of dt_vq_head() */
+	uint16_t id;
 	uint32_t len; /* with virtio_net_hdr */
 	const uint8_t *src; /* NULL: not one readable buffer of moderate size, or head is bad; to be gathered */
 };
@@ -24,46 +26,75 @@ struct tally {
 	struct rte_mbuf *good[DT_BURST];
 	unsigned int n_good;
 	unsigned int n_packets; /* good or dropped */
-	unsigned int n_steps; /* descriptors of chains that were walked */
+	unsigned int n_walked; /* descriptors of chains that were walked */
+	unsigned int n_used; /* chains that go back */
+	unsigned int steps; /* of the ring that all this took */
+	uint16_t last_id; /* of what goes back */
 	uint64_t bytes;
 };
 
-/* First pass. */
-static void
-read_heads(const struct dt_vq *vq, struct slot *slots, unsigned int n)
+/* Where the frame is, if it is one readable buffer of moderate size, and the frame's lines on their way. */
+static __rte_always_inline void
+locate(const struct dt_vq *vq, const struct dt_vq_desc *d, struct slot *slot)
+{
+	slot->src = NULL;
+	if (unlikely(d->len < vq->hdr_len + (uint32_t)RTE_ETHER_HDR_LEN ||
+		     d->len > vq->hdr_len + (uint32_t)DT_POOL_ROOM))
+		return;
+	slot->len = d->len;
+	slot->src = dt_gmem_at(vq->mem, d->addr, d->len);
+	if (unlikely(slot->src == NULL))
+		return;
+	rte_prefetch0(slot->src);
+	rte_prefetch0(slot->src + RTE_CACHE_LINE_SIZE);
+}
+
+/* First and second pass. @return slots, always @p n */
+static __rte_always_inline unsigned int
+read_split(const struct dt_vq *vq, struct slot *slots, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		slots[i].head = dt_vq_head(vq, i);
+		slots[i].head = dt_split_head(vq, i);
+		slots[i].id = slots[i].head;
 		if (likely(slots[i].head < vq->size))
 			rte_prefetch0(&vq->desc[slots[i].head]);
 	}
-}
-
-/* Second pass. */
-static void
-read_descs(const struct dt_vq *vq, struct slot *slots, unsigned int n)
-{
 	for (unsigned int i = 0; i < n; i++) {
 		struct dt_vq_desc d;
 
 		slots[i].src = NULL;
 		if (unlikely(slots[i].head >= vq->size))
 			continue;
-		d = dt_vq_desc_at(vq, slots[i].head);
-		if (unlikely(d.flags != 0 || d.len < vq->hdr_len + (uint32_t)RTE_ETHER_HDR_LEN ||
-			     d.len > vq->hdr_len + (uint32_t)DT_POOL_ROOM))
-			continue;
-		slots[i].len = d.len;
-		slots[i].src = dt_gmem_at(vq->mem, d.addr, d.len);
-		if (unlikely(slots[i].src == NULL))
-			continue;
-		rte_prefetch0(slots[i].src);
-		rte_prefetch0(slots[i].src + RTE_CACHE_LINE_SIZE);
+		d = dt_split_desc(vq, slots[i].head);
+		if (likely(d.flags == 0))
+			locate(vq, &d, &slots[i]);
 	}
+	return n;
+}
+
+/* The same @p steps behind. @return slots, fewer than @p n behind a chain, or where the guest has posted no more */
+static __rte_always_inline unsigned int
+read_packed(const struct dt_vq *vq, unsigned int steps, struct slot *slots, unsigned int n)
+{
+	n = RTE_MIN(n, vq->size - steps);
+	for (unsigned int i = 0; i < n; i++) {
+		struct dt_vq_desc d;
+
+		if (unlikely(!dt_packed_read(vq, steps + i, &d)))
+			return i;
+		slots[i].head = dt_packed_at(vq, steps + i);
+		slots[i].id = d.id;
+		slots[i].src = NULL;
+		if (likely((d.flags & ~DT_PACKED_MARKS) == 0))
+			locate(vq, &d, &slots[i]);
+		else if ((d.flags & VRING_DESC_F_NEXT) != 0)
+			return i + 1;
+	}
+	return n;
 }
 
 /* The fields of a fresh mbuf that anybody behind us reads, in few stores; a pool's mbuf has next and nb_segs right. */
-static inline void
+static __rte_always_inline void
 mbuf_reset(struct rte_mbuf *m, uint32_t frame_len)
 {
 	static const struct rte_mbuf template = {
@@ -78,7 +109,7 @@ mbuf_reset(struct rte_mbuf *m, uint32_t frame_len)
 	m->vlan_tci = 0;
 }
 
-static inline void
+static __rte_always_inline void
 settle(struct dt_pair *pair, struct tally *tally, struct rte_mbuf *m, enum dt_cause cause)
 {
 	tally->bytes += m->pkt_len;
@@ -140,7 +171,7 @@ fill(struct rte_mbuf *first, struct rte_mbuf **more, unsigned int n, const struc
 }
 
 /* A chain of any shape. */
-static void
+static __rte_noinline void
 take_chain(struct dt_pair *pair, struct tally *tally, uint16_t head)
 {
 	const struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
@@ -180,7 +211,7 @@ take_chain(struct dt_pair *pair, struct tally *tally, uint16_t head)
 	settle(pair, tally, *tally->mbufs++, dt_vnet_check(&hdr.hdr, frame_len, vq->features));
 }
 
-static inline void
+static __rte_always_inline void
 take_simple(struct dt_pair *pair, struct tally *tally, const struct slot *slot)
 {
 	const struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
@@ -196,35 +227,86 @@ take_simple(struct dt_pair *pair, struct tally *tally, const struct slot *slot)
 }
 
 /* Walks that one visit may take, so that a guest of nothing but long chains costs others no more than a burst does. */
-#define VISIT_STEPS 2048
+#define VISIT_WALKS 2048
 
-/* Third pass. @return slots done, fewer than @p n if that would take too long or the queue broke */
-static unsigned int
-take_slots(struct dt_pair *pair, struct tally *tally, const struct slot *slots, unsigned int n)
+/* Third pass over one. */
+static __rte_always_inline void
+take_slot(struct dt_pair *pair, struct tally *tally, const struct slot *slot, const bool packed, const bool in_order)
 {
 	struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
+	unsigned int steps = 1;
+	uint16_t id = slot->id;
 
+	if (likely(slot->src != NULL)) {
+		take_simple(pair, tally, slot);
+	} else {
+		take_chain(pair, tally, slot->head);
+		tally->n_walked += pair->pieces.n_steps;
+		id = pair->pieces.id;
+		if (packed)
+			steps = pair->pieces.n_desc;
+	}
+	if (!in_order)
+		dt_vq_use(vq, packed, id, slot->head, 0);
+	tally->last_id = id;
+	tally->n_used++;
+	tally->steps += steps;
+}
+
+/* Third pass. @return slots done, fewer than @p n if that would take too long or the queue broke */
+static __rte_always_inline unsigned int
+take_slots(struct dt_pair *pair, struct tally *tally, const struct slot *slots, unsigned int n, const bool packed,
+	const bool in_order)
+{
+	struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
 	unsigned int i;
 
-	for (i = 0; i < n && likely(tally->n_steps < VISIT_STEPS); i++) {
-		if (unlikely(slots[i].head >= vq->size)) {
+	for (i = 0; i < n && likely(tally->n_walked < VISIT_WALKS); i++) {
+		if (!packed && unlikely(slots[i].head >= vq->size)) {
 			/* There is nothing to give back. */
+			tally->steps++;
 			settle_unmade(pair, tally, 0, DT_CAUSE_HEAD_BAD_INDEX);
-			dt_vq_bad_head(vq);
+			dt_split_bad_head(vq);
 			if (dt_vq_broken(vq))
 				return i + 1;
 			continue;
 		}
-		vq->bad_heads = 0;
-		if (likely(slots[i].src != NULL)) {
-			take_simple(pair, tally, &slots[i]);
-		} else {
-			take_chain(pair, tally, slots[i].head);
-			tally->n_steps += pair->pieces.n_steps;
-		}
-		dt_vq_use(vq, slots[i].head, 0);
+		if (!packed)
+			vq->bad_heads = 0;
+		take_slot(pair, tally, &slots[i], packed, in_order);
 	}
 	return i;
+}
+
+/* All passes, over all runs. @return slots done, at most @p n */
+static __rte_always_inline unsigned int
+take_burst(struct dt_pair *pair, struct tally *tally, unsigned int n, const bool packed, const bool in_order)
+{
+	struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
+	struct slot slots[DT_BURST];
+	unsigned int done = 0, run, taken;
+
+	do {
+		run = packed ? read_packed(vq, tally->steps, slots, n - done) : read_split(vq, slots, n);
+		taken = take_slots(pair, tally, slots, run, packed, in_order);
+		done += taken;
+	} while (packed && taken == run && run > 0 && done < n);
+	if (in_order && tally->n_used > 0)
+		dt_vq_use_run(vq, packed, tally->last_id, tally->n_used);
+	if (!packed || done > 0)
+		dt_vq_publish(vq, packed, tally->steps);
+	return done;
+}
+
+/* The layout is looked at once for each burst, not for each packet. */
+static unsigned int
+take_any_burst(struct dt_pair *pair, struct tally *tally, unsigned int n)
+{
+	const struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
+
+	if (vq->packed)
+		return vq->in_order ? take_burst(pair, tally, n, true, true) : take_burst(pair, tally, n, true, false);
+	return vq->in_order ? take_burst(pair, tally, n, false, true) : take_burst(pair, tally, n, false, false);
 }
 
 unsigned int
@@ -233,32 +315,30 @@ dt_pair_from_guest(struct dt_pair *pair)
 	struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
 	struct rte_mbuf *fresh[DT_BURST];
 	struct tally tally = { .mbufs = fresh };
-	struct slot slots[DT_BURST];
-	unsigned int n, used;
+	unsigned int n, done;
 
 	if (dt_vq_broken(vq))
 		return 0;
-	n = RTE_MIN(dt_vq_available(vq, DT_BURST), (unsigned int)DT_BURST);
+	n = RTE_MIN(dt_vq_available(vq, vq->packed, DT_BURST), (unsigned int)DT_BURST);
 	if (n == 0)
 		return 0;
 	/* Without mbufs the frames stay where they are, in the guest. */
 	if (unlikely(rte_mempool_get_bulk(pair->pool, (void **)fresh, n) != 0))
 		return 0;
-	read_heads(vq, slots, n);
-	read_descs(vq, slots, n);
-	used = take_slots(pair, &tally, slots, n);
+	done = take_any_burst(pair, &tally, n);
 	if (unlikely(tally.mbufs < fresh + n)) /* never-used mbufs: they carried nothing */
 		rte_mempool_put_bulk(pair->pool, (void **)tally.mbufs, (unsigned int)(fresh + n - tally.mbufs));
-	dt_vq_publish(vq, used);
+	if (unlikely(done == 0))
+		return 0;
 	dt_vq_notify(vq);
 
 	dt_received(pair->at_in, tally.n_packets, tally.bytes);
 	if (unlikely(dt_gmem_vanished(vq->mem))) {
 		dt_drop_burst(pair->at_in, tally.good, tally.n_good, DT_CAUSE_MEMORY_VANISHED);
 		dt_vq_break(vq, DT_VQ_VANISHED);
-		return used;
+		return done;
 	}
 	if (likely(tally.n_good > 0))
 		pair->sink.take(pair->sink.self, tally.good, tally.n_good);
-	return used;
+	return done;
 }

@@ -129,7 +129,7 @@ look_at_offer(void *arg)
 {
 	struct order *order = arg;
 
-	order->offered = order->pair->on[order->ring] && dt_vq_available(&order->pair->vq[order->ring], 1) > 0;
+	order->offered = order->pair->on[order->ring] && dt_vq_ready(&order->pair->vq[order->ring], 0);
 }
 
 bool

@@ -26,6 +26,7 @@ struct dt_pair {
 	struct rte_mempool *pool; /* of the worker's node */
 	bool on[DT_RINGS];
 	struct dt_vq vq[DT_RINGS];
+	struct dt_vq_position position[DT_RINGS]; /* of packed rings that nobody keeps elsewhere */
 	unsigned int burst; /* packets that the next burst into the guest may take: DT_BURST, but in a turn */
 	struct dt_pair_turn turn;
 	unsigned int too_few; /* chains that were not enough for the packet that waits first; 0: unknown */

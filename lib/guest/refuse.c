@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "message.h"
 
+#include <linux/virtio_config.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -133,6 +134,12 @@ is_bad_memory(struct dt_guest *guest, const struct dt_message *msg)
 	return mapped > MAPPED_MAX;
 }
 
+static bool
+is_packed(const struct dt_guest *guest)
+{
+	return (guest->features & (1ULL << VIRTIO_F_RING_PACKED)) != 0;
+}
+
 bool
 dt_message_refused(struct dt_guest *guest, const struct dt_message *msg)
 {
@@ -149,8 +156,10 @@ dt_message_refused(struct dt_guest *guest, const struct dt_message *msg)
 			ring, guest->n_rings, guest->n_pairs, guest->n_pairs);
 		return true;
 	}
-	if (msg->request == DT_SET_VRING_NUM && (num == 0 || num > 32768 || (num & (num - 1)) != 0)) {
-		GUEST_SAY(guest, ERR, "ring %u of %u entries: refused, want a power of two up to 32768", ring, num);
+	if (msg->request == DT_SET_VRING_NUM &&
+		(num == 0 || num > 32768 || ((num & (num - 1)) != 0 && !is_packed(guest)))) {
+		GUEST_SAY(guest, ERR, "ring %u of %u entries: refused, want at most 32768, a power of two if split",
+			ring, num);
 		return true;
 	}
 	return msg->request == DT_SET_MEM_TABLE && is_bad_memory(guest, msg);

@@ -12,11 +12,12 @@
 
 /* A receive buffer and the frame that goes into it. */
 struct slot {
-	uint16_t head;
+	uint16_t head; /* of dt_vq_head() */
+	uint16_t id;
 	uint8_t *dst;
 };
 
-static inline void
+static __rte_always_inline void
 put_header(const struct dt_vq *vq, uint8_t *to, uint16_t num_buffers)
 {
 	const uint32_t tail = (uint32_t)num_buffers << 16;
@@ -37,7 +38,7 @@ put_header(const struct dt_vq *vq, uint8_t *to, uint16_t num_buffers)
 }
 
 /* A header's line that the frame does not share is mostly read only; the frame's own are written. */
-static inline void
+static __rte_always_inline void
 prefetch_buffer(const struct dt_vq *vq, const uint8_t *dst)
 {
 	if ((uintptr_t)dst % RTE_CACHE_LINE_SIZE + vq->hdr_len >= RTE_CACHE_LINE_SIZE)
@@ -47,51 +48,82 @@ prefetch_buffer(const struct dt_vq *vq, const uint8_t *dst)
 	rte_prefetch0_write(dst + RTE_CACHE_LINE_SIZE);
 }
 
+/* Where the packet goes, if it is one mbuf and the buffer holds it, and the buffer's lines on their way. */
+static __rte_always_inline bool
+locate(const struct dt_vq *vq, const struct dt_vq_desc *d, const struct rte_mbuf *pkt, struct slot *slot)
+{
+	if (unlikely(pkt->nb_segs != 1 || d->len < pkt->pkt_len + vq->hdr_len))
+		return false;
+	slot->dst = dt_gmem_at(vq->mem, d->addr, d->len);
+	if (unlikely(slot->dst == NULL))
+		return false;
+	prefetch_buffer(vq, slot->dst);
+	return true;
+}
+
 /*
  * First and second pass over as many packets as are simple: one mbuf, into one buffer that holds it.
- * @return how many; the packet behind them is not simple, or there is none
+ * @return how many; the packet behind them is not simple, or has no buffer, or there is none
  */
-static unsigned int
-read_simple(struct dt_vq *vq, struct rte_mbuf **pkts, struct slot *slots, unsigned int n)
+static __rte_always_inline unsigned int
+read_split(struct dt_vq *vq, struct rte_mbuf **pkts, struct slot *slots, unsigned int n)
 {
 	unsigned int i;
 
+	n = RTE_MIN(dt_split_available(vq, n), n);
 	for (i = 0; i < n; i++) {
-		slots[i].head = dt_vq_head(vq, i);
+		slots[i].head = dt_split_head(vq, i);
+		slots[i].id = slots[i].head;
 		if (likely(slots[i].head < vq->size))
 			rte_prefetch0(&vq->desc[slots[i].head]);
 	}
 	for (i = 0; i < n; i++) {
 		struct dt_vq_desc d;
 
-		if (unlikely(slots[i].head >= vq->size || pkts[i]->nb_segs != 1))
+		if (unlikely(slots[i].head >= vq->size))
 			break;
-		d = dt_vq_desc_at(vq, slots[i].head);
-		if (unlikely(d.flags != VRING_DESC_F_WRITE || d.len < pkts[i]->pkt_len + vq->hdr_len))
+		d = dt_split_desc(vq, slots[i].head);
+		if (unlikely(d.flags != VRING_DESC_F_WRITE || !locate(vq, &d, pkts[i], &slots[i])))
 			break;
-		slots[i].dst = dt_gmem_at(vq->mem, d.addr, d.len);
-		if (unlikely(slots[i].dst == NULL))
+	}
+	return i;
+}
+
+static __rte_always_inline unsigned int
+read_packed(struct dt_vq *vq, struct rte_mbuf **pkts, struct slot *slots, unsigned int n)
+{
+	unsigned int i;
+
+	n = RTE_MIN(n, (unsigned int)vq->size);
+	for (i = 0; i < n; i++) {
+		struct dt_vq_desc d;
+
+		if (unlikely(!dt_packed_read(vq, i, &d) || (d.flags & ~DT_PACKED_MARKS) != VRING_DESC_F_WRITE ||
+			     !locate(vq, &d, pkts[i], &slots[i])))
 			break;
-		prefetch_buffer(vq, slots[i].dst);
+		slots[i].head = dt_packed_at(vq, i);
+		slots[i].id = d.id;
 	}
 	return i;
 }
 
 /* Third and last pass. */
-static void
-give_simple(struct dt_pair *pair, struct rte_mbuf **pkts, const struct slot *slots, unsigned int n)
+static __rte_always_inline void
+give_simple(struct dt_pair *pair, struct rte_mbuf **pkts, const struct slot *slots, unsigned int n, const bool packed)
 {
 	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
 
-	dt_vq_prefetch_used(vq, n);
+	if (!packed)
+		dt_split_prefetch_used(vq, n);
 	for (unsigned int i = 0; i < n; i++) {
 		put_header(vq, slots[i].dst, 1);
 		rte_memcpy(slots[i].dst + vq->hdr_len, rte_pktmbuf_mtod(pkts[i], void *), pkts[i]->pkt_len);
 	}
 	for (unsigned int i = 0; i < n; i++)
-		dt_vq_use(vq, slots[i].head, pkts[i]->pkt_len + vq->hdr_len);
-	vq->bad_heads = 0;
-	dt_vq_publish(vq, n);
+		dt_vq_use(vq, packed, slots[i].id, slots[i].head, pkts[i]->pkt_len + vq->hdr_len);
+	if (!packed)
+		vq->bad_heads = 0;
+	dt_vq_publish(vq, packed, n);
 	if (unlikely(dt_gmem_vanished(vq->mem))) {
 		dt_drop_burst(pair->at_out, pkts, n, DT_CAUSE_MEMORY_VANISHED);
 		dt_vq_break(vq, DT_VQ_VANISHED);
@@ -123,6 +155,7 @@ copy_in(const struct dt_vq_pieces *pieces, uint32_t *piece, uint32_t *offset, co
 struct chains {
 	unsigned int n;
 	uint16_t head[DT_VQ_PIECES_MAX];
+	uint16_t id[DT_VQ_PIECES_MAX];
 	uint32_t len[DT_VQ_PIECES_MAX];
 };
 
@@ -133,16 +166,46 @@ enum outcome {
 	BAD, /* the last chain is malformed */
 };
 
+/* How far the chains reach into the ring. */
+static unsigned int
+steps_of(const struct dt_pair *pair, const struct chains *chains)
+{
+	return pair->vq[DT_RING_TO_GUEST].packed ? pair->pieces.n_desc : chains->n;
+}
+
 /* A ring that is posted in full can hold no more. */
 static enum outcome
-not_enough(struct dt_pair *pair, unsigned int n_chains)
+not_enough(struct dt_pair *pair, const struct chains *chains)
 {
 	const struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
 
-	if (pair->pieces.n_desc >= vq->size || n_chains >= vq->size)
+	if (pair->pieces.n_desc >= vq->size || chains->n >= vq->size)
 		return TOO_BIG;
-	pair->too_few = n_chains;
+	pair->too_few = steps_of(pair, chains);
 	return LATER;
+}
+
+/* One more chain for a packet, whose share of it is up to @p want bytes. @return DT_CAUSE_MAX: it is good */
+static enum dt_cause
+add_chain(struct dt_pair *pair, uint64_t want, struct chains *chains)
+{
+	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
+	struct dt_vq_pieces *pieces = &pair->pieces;
+	uint64_t before = pieces->len;
+	uint16_t head = dt_vq_head(vq, steps_of(pair, chains));
+	unsigned int i = chains->n++;
+	enum dt_cause cause;
+
+	chains->head[i] = head;
+	chains->id[i] = head;
+	chains->len[i] = 0;
+	if (head >= vq->size)
+		return DT_CAUSE_HEAD_BAD_INDEX;
+	cause = dt_vq_gather(vq, head, true, pieces);
+	chains->id[i] = pieces->id;
+	if (cause == DT_CAUSE_MAX)
+		chains->len[i] = (uint32_t)RTE_MIN(pieces->len - before, want);
+	return cause;
 }
 
 static enum outcome
@@ -154,31 +217,21 @@ collect(struct dt_pair *pair, uint64_t want, struct chains *chains, enum dt_caus
 	dt_vq_pieces_clear(pieces);
 	chains->n = 0;
 	/* As long as the guest posts nothing more, the answer is the same. */
-	if (pair->too_few > 0 && dt_vq_available(vq, pair->too_few + 1) == pair->too_few)
+	if (pair->too_few > 0 && !dt_vq_ready(vq, pair->too_few))
 		return LATER;
 	pair->too_few = 0;
 	while (pieces->len < want) {
-		uint64_t before = pieces->len;
 		enum dt_cause cause;
-		uint16_t head;
 
 		if (chains->n > 0 && (!vq->mergeable || chains->n == DT_VQ_PIECES_MAX))
 			return TOO_BIG;
-		if (chains->n >= dt_vq_available(vq, chains->n + 1))
-			return not_enough(pair, chains->n);
-		head = dt_vq_head(vq, chains->n);
-		chains->head[chains->n] = head;
-		chains->len[chains->n++] = 0;
-		if (head >= vq->size) {
-			*ret_cause = DT_CAUSE_HEAD_BAD_INDEX;
-			return BAD;
-		}
-		cause = dt_vq_gather(vq, head, true, pieces);
+		if (!dt_vq_ready(vq, steps_of(pair, chains)))
+			return not_enough(pair, chains);
+		cause = add_chain(pair, want - pieces->len, chains);
 		if (cause != DT_CAUSE_MAX) {
 			*ret_cause = cause;
 			return BAD;
 		}
-		chains->len[chains->n - 1] = (uint32_t)RTE_MIN(pieces->len - before, want - before);
 	}
 	return FITS;
 }
@@ -186,34 +239,36 @@ collect(struct dt_pair *pair, uint64_t want, struct chains *chains, enum dt_caus
 static void
 write_packet(struct dt_pair *pair, const struct rte_mbuf *pkt, uint16_t num_buffers)
 {
+	const struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
 	uint8_t hdr[DT_VNET_HDR_MRG] = { 0 };
 	uint32_t piece = 0, offset = 0;
 
-	put_header(&pair->vq[DT_RING_TO_GUEST], hdr, num_buffers);
-	copy_in(&pair->pieces, &piece, &offset, hdr, pair->vq[DT_RING_TO_GUEST].hdr_len);
+	put_header(vq, hdr, num_buffers);
+	copy_in(&pair->pieces, &piece, &offset, hdr, vq->hdr_len);
 	for (const struct rte_mbuf *m = pkt; m != NULL; m = m->next)
 		copy_in(&pair->pieces, &piece, &offset, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
-	if (unlikely(pair->vq[DT_RING_TO_GUEST].logs))
-		dt_vq_log_pieces(&pair->vq[DT_RING_TO_GUEST], &pair->pieces,
-			(uint64_t)pkt->pkt_len + pair->vq[DT_RING_TO_GUEST].hdr_len);
+	if (unlikely(vq->logs))
+		dt_vq_log_pieces(vq, &pair->pieces, (uint64_t)pkt->pkt_len + vq->hdr_len);
 }
 
 static void
-use_chains(struct dt_vq *vq, const struct chains *chains, bool written)
+use_chains(struct dt_pair *pair, const struct chains *chains, bool written)
 {
+	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
+
 	for (unsigned int i = 0; i < chains->n; i++) {
 		if (unlikely(chains->head[i] >= vq->size)) {
-			dt_vq_bad_head(vq);
+			dt_split_bad_head(vq);
 			continue; /* its slot is skipped */
 		}
 		vq->bad_heads = 0;
-		dt_vq_use(vq, chains->head[i], written ? chains->len[i] : 0);
+		dt_vq_use(vq, vq->packed, chains->id[i], chains->head[i], written ? chains->len[i] : 0);
 	}
-	dt_vq_publish(vq, chains->n);
+	dt_vq_publish(vq, vq->packed, steps_of(pair, chains));
 }
 
 /* One packet of any kind into buffers of any kind. @return whether it left the lane */
-static bool
+static __rte_noinline bool
 give_any(struct dt_pair *pair, struct rte_mbuf *pkt)
 {
 	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
@@ -225,7 +280,7 @@ give_any(struct dt_pair *pair, struct rte_mbuf *pkt)
 		return false;
 	case FITS:
 		write_packet(pair, pkt, (uint16_t)chains.n);
-		use_chains(vq, &chains, true);
+		use_chains(pair, &chains, true);
 		if (likely(!dt_gmem_vanished(vq->mem))) {
 			dt_delivered(pair->at_out, &pkt, 1);
 			return true;
@@ -235,7 +290,7 @@ give_any(struct dt_pair *pair, struct rte_mbuf *pkt)
 		break;
 	case BAD:
 		/* The guest gets its buffers back empty; the packet that would have been in them is lost. */
-		use_chains(vq, &chains, false);
+		use_chains(pair, &chains, false);
 		break;
 	case TOO_BIG:
 		break;
@@ -255,38 +310,51 @@ give_up(struct dt_pair *pair)
 	return dt_lane_drain(&pair->lane, DT_CAUSE_GUEST_QUEUE_BROKEN);
 }
 
-unsigned int
-dt_pair_to_guest(struct dt_pair *pair)
+/* @return packets that left the lane, at most @p n */
+static __rte_always_inline unsigned int
+give_burst(struct dt_pair *pair, struct rte_mbuf **pkts, unsigned int n, const bool packed)
 {
 	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
-	struct rte_mbuf *pkts[DT_BURST];
 	struct slot slots[DT_BURST];
-	unsigned int n, done = 0;
+	unsigned int done = 0;
 
-	if (dt_vq_broken(vq))
-		return give_up(pair);
-	if (dt_lane_count(&pair->lane) == 0)
-		return 0;
-	n = dt_vq_available(vq, DT_BURST);
-	if (n == 0) {
-		dt_lane_blame(&pair->lane, DT_CAUSE_LANE_GUEST_NO_BUFFERS);
-		return 0;
-	}
-	n = dt_lane_peek(&pair->lane, pkts, pair->burst);
 	while (done < n && !dt_vq_broken(vq)) {
-		unsigned int room = RTE_MIN(dt_vq_available(vq, n - done), n - done);
-		/* While a log is kept, every packet takes the way that writes it. */
-		unsigned int simple = unlikely(vq->logs) ? 0 : read_simple(vq, &pkts[done], slots, room);
+		unsigned int simple = 0;
 
+		/* While a log is kept, every packet takes the way that writes it. */
+		if (likely(!vq->logs))
+			simple = packed ? read_packed(vq, &pkts[done], slots, n - done)
+					: read_split(vq, &pkts[done], slots, n - done);
 		if (likely(simple > 0)) {
-			give_simple(pair, &pkts[done], slots, simple);
+			give_simple(pair, &pkts[done], slots, simple, packed);
 			done += simple;
-		} else if (room > 0 && give_any(pair, pkts[done])) {
+		} else if (dt_vq_ready(vq, 0) && give_any(pair, pkts[done])) {
 			done++;
 		} else {
 			break;
 		}
 	}
+	return done;
+}
+
+unsigned int
+dt_pair_to_guest(struct dt_pair *pair)
+{
+	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
+	unsigned int n = dt_lane_count(&pair->lane), done;
+	struct rte_mbuf *pkts[DT_BURST];
+
+	if (dt_vq_broken(vq))
+		return give_up(pair);
+	if (n == 0)
+		return 0;
+	n = dt_vq_available(vq, vq->packed, RTE_MIN(n, pair->burst));
+	if (n == 0) {
+		dt_lane_blame(&pair->lane, DT_CAUSE_LANE_GUEST_NO_BUFFERS);
+		return 0;
+	}
+	n = dt_lane_peek(&pair->lane, pkts, pair->burst);
+	done = vq->packed ? give_burst(pair, pkts, n, true) : give_burst(pair, pkts, n, false);
 	dt_lane_blame(&pair->lane, done == n ? DT_CAUSE_LANE_WORKER_BUSY : DT_CAUSE_LANE_GUEST_NO_BUFFERS);
 	if (n > 0)
 		dt_lane_finish(&pair->lane, done);

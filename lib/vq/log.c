@@ -43,15 +43,3 @@ dt_vq_log_pieces(const struct dt_vq *vq, const struct dt_vq_pieces *pieces, uint
 		len -= n;
 	}
 }
-
-void
-dt_vq_log_used(const struct dt_vq *vq, uint16_t n)
-{
-	struct vring_used *used = vq->used;
-	uint16_t first = (uint16_t)(vq->used_idx - n) & vq->mask;
-	uint32_t behind = n <= vq->size - first ? n : (uint32_t)(vq->size - first); /* before the ring's end */
-
-	dt_vq_log(vq, &used->ring[first], behind * sizeof(used->ring[0]));
-	dt_vq_log(vq, &used->ring[0], (n - behind) * sizeof(used->ring[0]));
-	dt_vq_log(vq, &used->idx, sizeof(used->idx));
-}

@@ -19,7 +19,9 @@ from uplink import Testpmd, virtio_user
 
 PORTS = ("vm0", "vm1", "net_null0")
 LAYOUTS = ({}, {"in_order": 0}, {"mrg_rxbuf": 0}, {"in_order": 0, "mrg_rxbuf": 0}, {"queue_size": 1024},
-           {"in_order": 0, "vectorized": 0, "queue_size": 64})
+           {"in_order": 0, "vectorized": 0, "queue_size": 64}, {"packed_vq": 1}, {"packed_vq": 1, "in_order": 0},
+           {"packed_vq": 1, "mrg_rxbuf": 0}, {"packed_vq": 1, "in_order": 0, "mrg_rxbuf": 0},
+           {"packed_vq": 1, "queue_size": 1024}, {"packed_vq": 1, "vectorized": 1})
 
 
 @scenario
@@ -100,6 +102,7 @@ def come_back_swapped(stage, options):
           "received, delivered, dropped")
     features = int(stage.dptap.port("vm0")["features"], 16)
     equal(features >> 15 & 1, options.get("mrg_rxbuf", 1), "mergeable buffers negotiated")
+    equal(features >> 34 & 1, options.get("packed_vq", 0), "a packed ring negotiated")
     testpmd.halt()
 
 

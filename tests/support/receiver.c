@@ -17,6 +17,7 @@ static struct dt_test_receiver *const receiver = &dt_test_receiver;
 int
 dt_test_receiver_open(void **state)
 {
+	const uint64_t *layout = *state;
 	struct dt_pair *pair = &receiver->pair;
 
 	dt_test_books_open(state);
@@ -30,7 +31,7 @@ dt_test_receiver_open(void **state)
 		0);
 	dt_lane_open(&pair->lane);
 	dt_test_memory_new(&receiver->memory, 2, 0x100000);
-	dt_test_ring_new(&receiver->ring, &receiver->memory, 0, DT_TEST_RECEIVER_RING);
+	dt_test_ring_new(&receiver->ring, &receiver->memory, 0, dt_test_ring_size(*layout), *layout);
 	receiver->vq = &pair->vq[DT_RING_TO_GUEST];
 	dt_test_ring_start(&receiver->ring, DT_TEST_RECEIVER_FEATURES, receiver->vq);
 	return 0;
@@ -97,7 +98,7 @@ dt_test_receiver_expect(uint32_t len, uint16_t seq, uint16_t num_buffers)
 		struct vring_used_elem elem;
 
 		assert_true(dt_test_used(&receiver->ring, &elem));
-		assert_in_range(elem.id, 0, DT_TEST_RECEIVER_RING - 1);
+		assert_in_range(elem.id, 0, receiver->ring.size - 1);
 		assert_in_range(elem.len, 1, 65536);
 		n = read_chain((uint16_t)elem.id, elem.len, bytes, n);
 	}

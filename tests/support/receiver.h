@@ -16,7 +16,6 @@
 
 #define DT_TEST_RECEIVER_IN   DT_AT_IN(DT_TEST_VM1)
 #define DT_TEST_RECEIVER_OUT  DT_AT_OUT(DT_TEST_VM0)
-#define DT_TEST_RECEIVER_RING 256 /* entries */
 #define DT_TEST_RECEIVER_LANE 64 /* packets */
 #define DT_TEST_RECEIVER_FEATURES                                                                                      \
 	(1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_RING_F_INDIRECT_DESC | 1ULL << VIRTIO_NET_F_MRG_RXBUF)
@@ -30,7 +29,7 @@ struct dt_test_receiver {
 
 extern struct dt_test_receiver dt_test_receiver;
 
-/** cmocka's setup and teardown; the latter ends with the law of the books. */
+/** cmocka's setup, which finds a ring's layout in its state, and teardown, which ends with the law of the books. */
 int dt_test_receiver_open(void **state);
 int dt_test_receiver_close(void **state);
 

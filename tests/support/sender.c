@@ -21,13 +21,15 @@ into_lane(void *lane, struct rte_mbuf **pkts, unsigned int n)
 int
 dt_test_sender_open(void **state)
 {
+	const uint64_t *layout = *state;
+
 	dt_test_books_open(state);
 	memset(sender, 0, sizeof(*sender));
 	assert_int_equal(
 		dt_lane_init(&sender->lane, "lane", DT_TEST_SENDER_OUT, 1000, DT_CAUSE_SHUTTING_DOWN, 0, true), 0);
 	dt_lane_open(&sender->lane);
 	dt_test_memory_new(&sender->memory, 2, DT_TEST_SENDER_REGION);
-	dt_test_ring_new(&sender->ring, &sender->memory, 0, DT_TEST_SENDER_RING);
+	dt_test_ring_new(&sender->ring, &sender->memory, 0, dt_test_ring_size(*layout), *layout);
 	sender->pair.at_in = DT_TEST_SENDER_IN;
 	sender->pair.at_out = DT_AT_OUT(DT_TEST_VM0);
 	sender->pair.sink = (struct dt_sink){ into_lane, &sender->lane };
@@ -88,12 +90,12 @@ dt_test_sender_expect(uint32_t len, uint16_t seq)
 void
 dt_test_sender_expect_back(unsigned int n)
 {
-	const struct vring_avail *avail = sender->ring.avail;
+	const struct dt_test_ring *ring = &sender->ring;
 	struct vring_used_elem elem;
 
 	for (unsigned int i = 0; i < n; i++) {
 		assert_true(dt_test_used(&sender->ring, &elem));
-		assert_int_equal(elem.id, avail->ring[sender->given_back++ % DT_TEST_SENDER_RING]);
+		assert_int_equal(elem.id, ring->offered[sender->given_back++ % DT_TEST_RING_MAX]);
 		assert_int_equal(elem.len, 0);
 	}
 	assert_false(dt_test_used(&sender->ring, &elem));

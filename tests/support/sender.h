@@ -16,7 +16,6 @@
 
 #define DT_TEST_SENDER_IN     DT_AT_IN(DT_TEST_VM0)
 #define DT_TEST_SENDER_OUT    DT_AT_OUT(DT_TEST_VM1)
-#define DT_TEST_SENDER_RING   256 /* entries */
 #define DT_TEST_SENDER_REGION 0x100000ULL /* bytes of each of the two regions; the ring is in the first */
 #define DT_TEST_SENDER_FEATURES                                                                                        \
 	(1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_RING_F_INDIRECT_DESC | 1ULL << VIRTIO_NET_F_MRG_RXBUF)
@@ -32,7 +31,7 @@ struct dt_test_sender {
 
 extern struct dt_test_sender dt_test_sender;
 
-/** cmocka's setup and teardown; the latter ends with the law of the books. */
+/** cmocka's setup, which finds a ring's layout in its state, and teardown, which ends with the law of the books. */
 int dt_test_sender_open(void **state);
 int dt_test_sender_close(void **state);
 

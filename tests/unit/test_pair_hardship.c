@@ -13,7 +13,7 @@
 
 #define HDR         DT_VNET_HDR_MRG
 #define IN          DT_TEST_SENDER_IN
-#define NO_HEAD     DT_TEST_SENDER_RING /* the first that is none */
+#define NO_HEAD     sender->ring.size /* the first that is none, of a split ring */
 #define expect      dt_test_sender_expect
 #define expect_back dt_test_sender_expect_back
 
@@ -32,7 +32,7 @@ a_visit_takes_one_burst(void **state)
 	send_many(DT_BURST + 8, 0);
 
 	assert_int_equal(dt_pair_from_guest(&sender->pair), DT_BURST);
-	assert_int_equal(sender->ring.used->idx, DT_BURST);
+	assert_int_equal(dt_test_count_used(&sender->ring), DT_BURST);
 	assert_int_equal(dt_pair_from_guest(&sender->pair), 8);
 	assert_int_equal(dt_pair_from_guest(&sender->pair), 0);
 
@@ -44,20 +44,19 @@ a_visit_takes_one_burst(void **state)
 static void
 long_chains_are_taken_in_several_visits(void **state)
 {
-	struct vring_desc descs[DT_TEST_SENDER_RING];
+	struct vring_desc descs[DT_TEST_RING_MAX];
+	uint16_t size = sender->ring.size;
 	uint64_t gpa = dt_test_sender_write(0, 60, 0);
-	uint64_t table = dt_test_take(&sender->memory, 0, sizeof(descs));
+	uint64_t table = dt_test_take(&sender->memory, 0, size * sizeof(descs[0]));
 	unsigned int taken = 0, n;
-	uint16_t head;
 
 	/* A frame in crumbs of a byte, and nothing in the many that follow. */
-	for (uint16_t i = 0; i < DT_TEST_SENDER_RING; i++)
+	for (uint16_t i = 0; i < size; i++)
 		descs[i] = (struct vring_desc){ gpa + RTE_MIN(i, HDR + 59), i < HDR + 60, VRING_DESC_F_NEXT,
 			(uint16_t)(i + 1) };
-	descs[DT_TEST_SENDER_RING - 1].flags = 0;
-	head = dt_test_indirect(&sender->ring, table, descs, DT_TEST_SENDER_RING);
+	descs[size - 1].flags = 0;
 	for (unsigned int i = 0; i < DT_BURST; i++)
-		dt_test_offer(&sender->ring, head);
+		dt_test_offer(&sender->ring, dt_test_indirect(&sender->ring, table, descs, size));
 
 	while ((n = dt_pair_from_guest(&sender->pair)) > 0) {
 		assert_in_range(n, 1, DT_BURST / 2); /* a visit has to end, however long the chains are */
@@ -73,16 +72,17 @@ long_chains_are_taken_in_several_visits(void **state)
 static void
 bad_heads_behind_long_chains_are_counted_once(void **state)
 {
-	struct vring_desc descs[DT_TEST_SENDER_RING];
+	struct vring_desc descs[DT_TEST_RING_MAX];
+	uint16_t size = sender->ring.size;
 	uint64_t gpa = dt_test_sender_write(0, 60, 0);
-	uint64_t table = dt_test_take(&sender->memory, 0, sizeof(descs));
+	uint64_t table = dt_test_take(&sender->memory, 0, size * sizeof(descs[0]));
 	uint16_t head;
 
-	for (uint16_t i = 0; i < DT_TEST_SENDER_RING; i++)
+	for (uint16_t i = 0; i < size; i++)
 		descs[i] = (struct vring_desc){ gpa + RTE_MIN(i, HDR + 59), i < HDR + 60, VRING_DESC_F_NEXT,
 			(uint16_t)(i + 1) };
-	descs[DT_TEST_SENDER_RING - 1].flags = 0;
-	head = dt_test_indirect(&sender->ring, table, descs, DT_TEST_SENDER_RING);
+	descs[size - 1].flags = 0;
+	head = dt_test_indirect(&sender->ring, table, descs, size);
 	for (unsigned int i = 0; i < 8; i++)
 		dt_test_offer(&sender->ring, head);
 	for (unsigned int i = 0; i < DT_VQ_BAD_HEADS_MAX - 4; i++)
@@ -142,7 +142,7 @@ without_mbufs_frames_wait_in_the_guest(void **state)
 
 	/* Two are left, and the burst would be three: it is all or nothing, but nothing is lost. */
 	assert_int_equal(dt_pair_from_guest(&sender->pair), 0);
-	assert_int_equal(sender->ring.used->idx, 0);
+	assert_int_equal(dt_test_count_used(&sender->ring), 0);
 	assert_int_equal(dt_test_dropped_anywhere(), 0);
 
 	rte_mempool_put_bulk(pool, (void **)all, n - 2);
@@ -238,7 +238,7 @@ static void
 an_index_too_far_ahead_breaks_the_queue(void **state)
 {
 	send_many(1, 0);
-	sender->ring.avail->idx = DT_TEST_SENDER_RING + 1;
+	sender->ring.avail->idx = sender->ring.size + 1;
 
 	assert_int_equal(dt_pair_from_guest(&sender->pair), 0);
 
@@ -289,19 +289,20 @@ a_ring_that_vanished_breaks_without_a_frame(void **state)
 int
 main(void)
 {
-#define PAIR(test) cmocka_unit_test_setup_teardown(test, dt_test_sender_open, dt_test_sender_close)
+#define PAIR(test)  DT_TEST_EACH_LAYOUT(test, dt_test_sender_open, dt_test_sender_close)
+#define SPLIT(test) DT_TEST_OF(test, dt_test_sender_open, dt_test_sender_close, SPLIT)
 	const struct CMUnitTest tests[] = {
 		PAIR(a_visit_takes_one_burst),
 		PAIR(long_chains_are_taken_in_several_visits),
-		PAIR(bad_heads_behind_long_chains_are_counted_once),
+		SPLIT(bad_heads_behind_long_chains_are_counted_once),
 		PAIR(a_burst_interrupts_the_guest_once),
 		PAIR(frames_go_on_over_the_wrap_of_the_ring),
 		PAIR(without_mbufs_frames_wait_in_the_guest),
 		PAIR(large_frames_that_find_no_mbufs_are_dropped_as_proto_mem),
-		PAIR(a_bad_head_is_counted_and_its_slot_skipped),
-		PAIR(a_good_head_ends_a_row_of_bad_ones),
-		PAIR(too_many_bad_heads_in_a_row_break_the_queue_but_not_what_came_before),
-		PAIR(an_index_too_far_ahead_breaks_the_queue),
+		SPLIT(a_bad_head_is_counted_and_its_slot_skipped),
+		SPLIT(a_good_head_ends_a_row_of_bad_ones),
+		SPLIT(too_many_bad_heads_in_a_row_break_the_queue_but_not_what_came_before),
+		SPLIT(an_index_too_far_ahead_breaks_the_queue),
 		PAIR(frames_in_memory_that_vanished_are_dropped_and_the_queue_breaks),
 		PAIR(a_ring_that_vanished_breaks_without_a_frame),
 	};

@@ -26,7 +26,7 @@ an_empty_lane_yields_nothing(void **state)
 	post(1, 1526);
 
 	assert_int_equal(deliver(&receiver->pair), 0);
-	assert_int_equal(receiver->ring.used->idx, 0);
+	assert_int_equal(dt_test_count_used(&receiver->ring), 0);
 }
 
 static void
@@ -144,7 +144,7 @@ a_packet_whose_buffers_are_not_all_there_waits_and_is_not_overtaken(void **state
 
 	assert_int_equal(deliver(&receiver->pair), 0);
 	assert_int_equal(deliver(&receiver->pair), 0);
-	assert_int_equal(receiver->ring.used->idx, 0);
+	assert_int_equal(dt_test_count_used(&receiver->ring), 0);
 	assert_int_equal(dt_lane_count(&receiver->pair.lane), 2);
 	post(1, 100); /* still too few */
 	assert_int_equal(deliver(&receiver->pair), 0);
@@ -169,7 +169,8 @@ without_mergeable_buffers_a_packet_too_large_is_dropped_alone(void **state)
 
 	expect(60, 0, 1);
 	expect(1514, 3, 1); /* into the very buffer that was too small for the two */
-	assert_int_equal(receiver->ring.used->idx, 2);
+	assert_int_equal(receiver->ring.n_back, 2);
+	assert_int_equal(dt_test_count_used(&receiver->ring), 0);
 	assert_int_equal(dt_test_dropped(OUT, DT_CAUSE_GUEST_BUFFER_TOO_SMALL), 2);
 	assert_int_equal(dt_test_dropped_bytes(OUT, DT_CAUSE_GUEST_BUFFER_TOO_SMALL), 6515);
 }
@@ -177,7 +178,7 @@ without_mergeable_buffers_a_packet_too_large_is_dropped_alone(void **state)
 static void
 a_packet_that_a_whole_ring_of_buffers_cannot_hold_is_dropped_alone(void **state)
 {
-	post(DT_TEST_RECEIVER_RING, 72);
+	post(receiver->ring.size, 72);
 	put(1, 20000, 0); /* 256 buffers of 72 bytes are 18432 */
 	put(1, 60, 1);
 
@@ -250,7 +251,7 @@ an_indirect_buffer_holds_a_packet(void **state)
 int
 main(void)
 {
-#define PAIR(test) cmocka_unit_test_setup_teardown(test, dt_test_receiver_open, dt_test_receiver_close)
+#define PAIR(test) DT_TEST_EACH_LAYOUT(test, dt_test_receiver_open, dt_test_receiver_close)
 	const struct CMUnitTest tests[] = {
 		PAIR(an_empty_lane_yields_nothing),
 		PAIR(a_packet_lands_behind_a_header_of_zeros),

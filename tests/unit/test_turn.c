@@ -48,7 +48,7 @@ start_ring(unsigned int pair)
 {
 	struct dt_vq vq;
 
-	dt_test_ring_new(&rings[pair], &memory, 0, RING);
+	dt_test_ring_new(&rings[pair], &memory, 0, RING, DT_TEST_SPLIT);
 	dt_test_ring_start(&rings[pair], 1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_NET_F_MRG_RXBUF, &vq);
 	dt_pair_start(guest->pairs[pair].pair, guest->pairs[pair].worker, DT_RING_TO_GUEST, &vq);
 	guest->ring[DT_RINGS * pair].on = true;

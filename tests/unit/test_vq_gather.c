@@ -25,7 +25,7 @@ static int
 make_ring(void **state)
 {
 	dt_test_memory_new(&memory, 2, REGION);
-	dt_test_ring_new(&ring, &memory, 0, SIZE);
+	dt_test_ring_new(&ring, &memory, 0, SIZE, DT_TEST_SPLIT);
 	dt_test_ring_start(&ring, INDIRECT, &vq);
 	buffer = dt_test_take(&memory, 0, 0x10000);
 	/* As if something had been gathered before: it must survive. */

@@ -25,7 +25,7 @@ static int
 make_ring(void **state)
 {
 	dt_test_memory_new(&memory, 2, 0x100000);
-	dt_test_ring_new(&ring, &memory, 0, SIZE);
+	dt_test_ring_new(&ring, &memory, 0, SIZE, DT_TEST_SPLIT);
 	dt_test_ring_start(&ring, 0, &vq);
 	callfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	assert_true(callfd >= 0);
@@ -138,11 +138,11 @@ a_ring_that_starts_asks_for_no_kicks(void **state)
 static void
 what_the_guest_posts_is_available(void **state)
 {
-	assert_int_equal(dt_vq_available(&vq, 1), 0);
+	assert_int_equal(dt_split_available(&vq, 1), 0);
 	dt_test_offer(&ring, 5);
 	dt_test_offer(&ring, 9);
 
-	assert_int_equal(dt_vq_available(&vq, 32), 2);
+	assert_int_equal(dt_split_available(&vq, 32), 2);
 	assert_int_equal(dt_vq_head(&vq, 0), 5);
 	assert_int_equal(dt_vq_head(&vq, 1), 9);
 }
@@ -151,11 +151,11 @@ static void
 the_guests_index_is_not_read_while_enough_is_known(void **state)
 {
 	dt_test_offer(&ring, 0);
-	assert_int_equal(dt_vq_available(&vq, 1), 1);
+	assert_int_equal(dt_split_available(&vq, 1), 1);
 	dt_test_offer(&ring, 1);
 
-	assert_int_equal(dt_vq_available(&vq, 1), 1);
-	assert_int_equal(dt_vq_available(&vq, 2), 2);
+	assert_int_equal(dt_split_available(&vq, 1), 1);
+	assert_int_equal(dt_split_available(&vq, 2), 2);
 }
 
 static void
@@ -170,16 +170,16 @@ indices_wrap_at_sixteen_bits(void **state)
 		dt_test_offer(&ring, i);
 
 	assert_int_equal(ring.avail->idx, 4);
-	assert_int_equal(dt_vq_available(&vq, 32), 10);
+	assert_int_equal(dt_split_available(&vq, 32), 10);
 	for (uint16_t i = 0; i < 10; i++) {
 		assert_int_equal(dt_vq_head(&vq, i), i);
-		dt_vq_use(&vq, i, i);
+		dt_split_use(&vq, i, i);
 	}
-	dt_vq_publish(&vq, 10);
+	dt_split_publish(&vq, 10);
 
 	assert_int_equal(ring.used->idx, 4);
 	assert_int_equal(vq.last_avail, 4);
-	assert_int_equal(dt_vq_available(&vq, 1), 0);
+	assert_int_equal(dt_split_available(&vq, 1), 0);
 	for (uint16_t i = 0; i < 10; i++) {
 		struct vring_used_elem elem;
 
@@ -194,16 +194,16 @@ static void
 a_ring_may_be_full_and_no_fuller(void **state)
 {
 	ring.avail->idx = SIZE;
-	assert_int_equal(dt_vq_available(&vq, 32), SIZE);
+	assert_int_equal(dt_split_available(&vq, 32), SIZE);
 	assert_false(dt_vq_broken(&vq));
 	assert_null(dt_vq_fault_text(&vq));
 
 	ring.avail->idx = SIZE + 1;
-	assert_int_equal(dt_vq_available(&vq, 32), 0);
+	assert_int_equal(dt_split_available(&vq, 32), 0);
 	assert_true(dt_vq_broken(&vq));
 	assert_int_equal(vq.fault, DT_VQ_AVAIL_TOO_FAR);
 	assert_non_null(dt_vq_fault_text(&vq));
-	assert_int_equal(dt_vq_available(&vq, 1), 0);
+	assert_int_equal(dt_split_available(&vq, 1), 0);
 }
 
 static void
@@ -215,7 +215,7 @@ an_index_that_goes_back_breaks_the_ring(void **state)
 
 	ring.avail->idx = 99;
 
-	assert_int_equal(dt_vq_available(&vq, 32), 0);
+	assert_int_equal(dt_split_available(&vq, 32), 0);
 	assert_int_equal(vq.fault, DT_VQ_AVAIL_TOO_FAR);
 }
 
@@ -241,8 +241,8 @@ a_ring_goes_on_where_its_used_index_stands(void **state)
 	vq.base = 305;
 
 	assert_int_equal(dt_vq_start(&vq), 0);
-	dt_vq_use(&vq, 9, 1);
-	dt_vq_publish(&vq, 1);
+	dt_split_use(&vq, 9, 1);
+	dt_split_publish(&vq, 1);
 
 	assert_int_equal(ring.used->idx, 301);
 	assert_true(dt_test_used(&ring, &elem));
@@ -254,10 +254,10 @@ static void
 only_too_many_bad_heads_in_a_row_break_the_ring(void **state)
 {
 	for (unsigned int i = 0; i < DT_VQ_BAD_HEADS_MAX - 1; i++)
-		dt_vq_bad_head(&vq);
+		dt_split_bad_head(&vq);
 	assert_false(dt_vq_broken(&vq));
 
-	dt_vq_bad_head(&vq);
+	dt_split_bad_head(&vq);
 	assert_true(dt_vq_broken(&vq));
 	assert_int_equal(vq.fault, DT_VQ_BAD_HEADS);
 }
@@ -267,10 +267,10 @@ nothing_is_seen_before_it_is_published(void **state)
 {
 	struct vring_used_elem elem;
 
-	dt_vq_use(&vq, 3, 60);
+	dt_split_use(&vq, 3, 60);
 	assert_false(dt_test_used(&ring, &elem));
 
-	dt_vq_publish(&vq, 1);
+	dt_split_publish(&vq, 1);
 	assert_true(dt_test_used(&ring, &elem));
 	assert_int_equal(elem.id, 3);
 	assert_int_equal(elem.len, 60);
@@ -280,8 +280,8 @@ nothing_is_seen_before_it_is_published(void **state)
 static void
 a_slot_may_be_taken_without_being_used(void **state)
 {
-	dt_vq_use(&vq, 3, 0);
-	dt_vq_publish(&vq, 2); /* one head was no descriptor */
+	dt_split_use(&vq, 3, 0);
+	dt_split_publish(&vq, 2); /* one head was no descriptor */
 
 	assert_int_equal(vq.last_avail, 2);
 	assert_int_equal(ring.used->idx, 1);
@@ -343,6 +343,48 @@ with_event_idx_the_guest_is_told_when_its_index_is_passed(void **state)
 }
 
 static void
+a_ring_that_runs_empty_is_told_to_who_asked_for_that(void **state)
+{
+	for (unsigned int asked = 0; asked <= 1; asked++) {
+		dt_test_ring_start(&ring, asked ? 1ULL << VIRTIO_F_NOTIFY_ON_EMPTY : 0, &vq);
+		vq.callfd = callfd;
+		ring.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+		dt_test_offer(&ring, 0);
+		dt_test_offer(&ring, 1);
+		assert_int_equal(dt_split_available(&vq, 2), 2);
+
+		dt_split_use(&vq, 0, 0);
+		dt_split_publish(&vq, 1);
+		dt_vq_notify(&vq);
+		assert_int_equal(interrupts(), 0);
+		dt_split_use(&vq, 1, 0);
+		dt_split_publish(&vq, 1);
+		dt_vq_notify(&vq);
+		assert_int_equal(interrupts(), asked);
+	}
+}
+
+static void
+a_run_in_order_is_told_by_its_last_in_the_place_of_its_first(void **state)
+{
+	for (uint16_t i = 0; i < 7; i++)
+		dt_test_offer(&ring, i);
+	memset(ring.used->ring, 0xee, sizeof(ring.used->ring[0]) * SIZE);
+
+	dt_split_use_run(&vq, 3, 4);
+	dt_split_use(&vq, 4, 60);
+	dt_split_publish(&vq, 5);
+
+	assert_int_equal(ring.used->idx, 5);
+	assert_int_equal(ring.used->ring[0].id, 3);
+	assert_int_equal(ring.used->ring[0].len, 0);
+	for (unsigned int i = 1; i < 4; i++)
+		assert_int_equal(ring.used->ring[i].id, 0xeeeeeeee);
+	assert_int_equal(ring.used->ring[4].id, 4);
+	assert_int_equal(ring.used->ring[4].len, 60);
+}
+
+static void
 the_first_burst_after_a_start_is_always_told(void **state)
 {
 	dt_test_ring_start(&ring, EVENT_IDX, &vq);
@@ -387,6 +429,8 @@ main(void)
 		RING(a_slot_may_be_taken_without_being_used),
 		RING(without_event_idx_the_guests_flag_decides),
 		RING(with_event_idx_the_guest_is_told_when_its_index_is_passed),
+		RING(a_ring_that_runs_empty_is_told_to_who_asked_for_that),
+		RING(a_run_in_order_is_told_by_its_last_in_the_place_of_its_first),
 		RING(the_first_burst_after_a_start_is_always_told),
 		RING(a_guest_that_polls_has_no_descriptor_to_signal),
 	};
