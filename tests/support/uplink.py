@@ -17,6 +17,7 @@ import re
 import select
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 
@@ -28,7 +29,10 @@ from testing import DEADLINE, Failure, Skip, equal, wait_until
 _CLONE_NEWNET = 0x40000000
 _ETH_P_ALL = 3
 _SOL_PACKET = 263
+_PACKET_AUXDATA = 8
 _PACKET_IGNORE_OUTGOING = 23
+_TP_STATUS_VLAN_VALID = 1 << 4
+_TP_STATUS_VLAN_TPID_VALID = 1 << 6
 _SO_RCVBUFFORCE = 33
 
 _private = []
@@ -67,6 +71,7 @@ class PacketSocket:
         with contextlib.suppress(OSError):
             self.sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 64 << 20)
         self.sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        self.sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
         self.sock.bind((interface, _ETH_P_ALL))
         self.sock.setblocking(False)
 
@@ -87,12 +92,23 @@ class PacketSocket:
         found = []
         while True:
             try:
-                found.append(self.sock.recv(65536))
+                found.append(self._whole(*self.sock.recvmsg(1 << 17, 64)[:2]))
             except BlockingIOError:
                 return found
             except OSError as err:
                 if err.errno != 100:  # ENETDOWN, told once
                     raise
+
+    @staticmethod
+    def _whole(data, extra):
+        """A frame with the outer VLAN tag that the kernel has taken out of it."""
+        for level, kind, value in extra:
+            if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
+                status, _, _, _, _, tci, tpid = struct.unpack_from("=IIIHHHH", value)
+                if status & _TP_STATUS_VLAN_VALID:
+                    tpid = tpid if status & _TP_STATUS_VLAN_TPID_VALID else 0x8100
+                    return data[:12] + struct.pack("!HH", tpid, tci) + data[12:]
+        return data
 
     def receive(self, n=1, deadline=DEADLINE):
         """Wait for n frames; more is a failure."""
