@@ -15,7 +15,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 from guest import FEATURES
 from stage import bridge
 from testing import equal, main, scenario, wait_until
+from virtqueue import EVENTS_OFF, NO_NOTIFY, WRAP
 import vhost_user as vu
+
+LAYOUTS = {
+    "split": FEATURES,
+    "split_in_order": FEATURES | vu.F_IN_ORDER,
+    "packed": FEATURES | vu.F_RING_PACKED,
+    "packed_in_order": FEATURES | vu.F_RING_PACKED | vu.F_IN_ORDER,
+}
 
 
 @scenario
@@ -23,6 +31,19 @@ def two_guests():
     with bridge("vm0", "vm1") as stage:
         yield stage
         stage.dptap.stop()
+
+
+def test_of_layouts(*layouts):
+    """The same with rings of each of these layouts; a name a layout."""
+    def each(function):
+        for layout in layouts:
+            def one(stage, features=LAYOUTS[layout]):
+                function(stage, features)
+
+            one.__name__ = f"{function.__name__}__{layout}"
+            two_guests.test(one)
+        return function
+    return each
 
 
 def both(stage, features):
@@ -44,12 +65,13 @@ def interrupt_of(queue, what):
     return wait_until(queue.interrupts, f"an interrupt of {what}")
 
 
-@two_guests.test
-def the_device_never_asks_for_a_kick(stage):
-    for features in (FEATURES, FEATURES | vu.F_EVENT_IDX):
-        vm0, vm1 = both(stage, features)
+@test_of_layouts(*LAYOUTS)
+def the_device_never_asks_for_a_kick(stage, features):
+    for more in (0, vu.F_EVENT_IDX):
+        vm0, vm1 = both(stage, features | more)
+        silence = EVENTS_OFF if features & vu.F_RING_PACKED else NO_NOTIFY
         for queue in (vm0.from_guest, vm0.to_guest, vm1.from_guest, vm1.to_guest):
-            equal(queue.used_flags & 1, 1, "NO_NOTIFY in the used ring's flags")
+            equal(queue.used_flags, silence, "what the device says about kicks")
         kicks = 0
 
         for _ in range(600):
@@ -69,9 +91,13 @@ def the_device_never_asks_for_a_kick(stage):
     stage.dptap.settle()
 
 
-@two_guests.test
-def without_event_idx_the_flag_decides(stage):
-    vm0, vm1 = both(stage, FEATURES)
+def the_flag_decides(stage, features):
+    vm0, vm1 = both(stage, features)
+    for queue in (vm0.from_guest, vm1.to_guest):
+        queue.want_interrupts(False)
+    stage.cross("vm0", "vm1", 1)
+    for queue in (vm0.from_guest, vm1.to_guest):
+        queue.interrupts()
 
     stage.cross("vm0", "vm1", 40)
     stage.cross("vm0", "vm1", 1)
@@ -92,14 +118,24 @@ def without_event_idx_the_flag_decides(stage):
     stage.dptap.settle()
 
 
-@two_guests.test
-def with_event_idx_the_entry_asked_for_interrupts_once(stage):
-    vm0, vm1 = both(stage, FEATURES | vu.F_EVENT_IDX)
+@test_of_layouts(*LAYOUTS)
+def without_event_idx_the_flag_decides(stage, features):
+    the_flag_decides(stage, features)
+
+
+@test_of_layouts("packed", "packed_in_order")
+def with_event_idx_a_packed_rings_flag_decides_too(stage, features):
+    the_flag_decides(stage, features | vu.F_EVENT_IDX)
+
+
+@test_of_layouts(*LAYOUTS)
+def with_event_idx_the_entry_asked_for_interrupts_once(stage, features):
+    vm0, vm1 = both(stage, features | vu.F_EVENT_IDX)
     sending, receiving = vm0.from_guest, vm1.to_guest
 
     for ahead in (0, 1, 7, 40):
         for queue in (sending, receiving):
-            queue.set_used_event(queue.last_used + ahead)
+            queue.interrupt_at(ahead)
         for i in range(ahead):
             stage.cross("vm0", "vm1")
             # the worker has dealt with frame i - 1 for sure; frame i is told apart below
@@ -115,9 +151,9 @@ def with_event_idx_the_entry_asked_for_interrupts_once(stage):
     stage.dptap.settle()
 
 
-@two_guests.test
-def with_event_idx_the_flag_counts_for_nothing(stage):
-    vm0, vm1 = both(stage, FEATURES | vu.F_EVENT_IDX)
+@test_of_layouts("split", "split_in_order")
+def with_event_idx_a_split_rings_flag_counts_for_nothing(stage, features):
+    vm0, vm1 = both(stage, features | vu.F_EVENT_IDX)
 
     for queue in (vm0.from_guest, vm1.to_guest):
         queue.want_interrupts(True)
@@ -128,16 +164,16 @@ def with_event_idx_the_flag_counts_for_nothing(stage):
 
     for queue in (vm0.from_guest, vm1.to_guest):
         queue.want_interrupts(False)
-        queue.set_used_event(queue.last_used)
+        queue.interrupt_at(0)
     stage.cross("vm0", "vm1", 1)
     equal(interrupt_of(vm0.from_guest, "the sending queue"), 1, "interrupts of the sending queue")
     equal(interrupt_of(vm1.to_guest, "the receiving queue"), 1, "interrupts of the receiving queue")
     stage.dptap.settle()
 
 
-@two_guests.test
-def a_burst_is_signalled_once(stage):
-    vm0, vm1 = both(stage, FEATURES)
+@test_of_layouts(*LAYOUTS)
+def a_burst_is_signalled_once(stage, features):
+    vm0, vm1 = both(stage, features)
     vm0.from_guest.want_interrupts(True)
     vm1.to_guest.want_interrupts(True)
     frames = [stage.frame_to("vm1", "vm0") for _ in range(32)]
@@ -154,11 +190,11 @@ def a_burst_is_signalled_once(stage):
     stage.dptap.settle()
 
 
-@two_guests.test
-def with_event_idx_an_entry_amid_a_burst_is_signalled(stage):
-    vm0, vm1 = both(stage, FEATURES | vu.F_EVENT_IDX)
-    vm0.from_guest.set_used_event(vm0.from_guest.last_used + 17)
-    vm1.to_guest.set_used_event(vm1.to_guest.last_used + 17)
+@test_of_layouts(*LAYOUTS)
+def with_event_idx_an_entry_amid_a_burst_is_signalled(stage, features):
+    vm0, vm1 = both(stage, features | vu.F_EVENT_IDX)
+    vm0.from_guest.interrupt_at(17)
+    vm1.to_guest.interrupt_at(17)
 
     with stage.dptap.frozen():
         for _ in range(32):
@@ -172,33 +208,32 @@ def with_event_idx_an_entry_amid_a_burst_is_signalled(stage):
     stage.dptap.settle()
 
 
-@two_guests.test
-def event_indexes_hold_when_the_ring_index_wraps(stage):
-    vm0 = stage.bring("vm0", features=FEATURES | vu.F_EVENT_IDX, buffers=None)
-    vm1 = stage.bring("vm1", features=FEATURES | vu.F_EVENT_IDX)
-    vm0.stop()
-    vm0.new_rings()
-    start = 0xFFF8
-    for queue in (vm0.to_guest, vm0.from_guest):
-        queue.avail_idx = queue.last_used = start
-        queue.publish_index(start)
-        vm0.memory.write(queue.used + 2, start.to_bytes(2, "little"))
-    vm0.start(bases=(start, start), fresh=False)
-    stage.dptap.wait_state("vm0", "RUNNING")
-    vm0.from_guest.set_used_event(0x8000)
-    stage.cross("vm0", "vm1")
-    stage.cross("vm0", "vm1")
-    stage.dptap.settle()
-    vm0.from_guest.interrupts()
+@test_of_layouts(*LAYOUTS)
+def event_indexes_hold_when_the_ring_index_wraps(stage, features):
+    vm0 = stage.bring("vm0", features=features | vu.F_EVENT_IDX, buffers=None)
+    vm1 = stage.bring("vm1", features=features | vu.F_EVENT_IDX)
+    packed = features & vu.F_RING_PACKED
+    for start in (WRAP | 248, 248) if packed else (0xFFF8,):
+        vm0.stop()
+        vm0.new_rings()
+        for queue in (vm0.to_guest, vm0.from_guest):
+            queue.begin_at(start)
+        vm0.start(bases=(start, start), fresh=False)
+        stage.dptap.wait_state("vm0", "RUNNING")
+        vm0.from_guest.interrupt_at(200)
+        stage.cross("vm0", "vm1")
+        stage.cross("vm0", "vm1")
+        stage.dptap.settle()
+        vm0.from_guest.interrupts()
 
-    vm0.from_guest.set_used_event(2)
-    for _ in range(7):
-        stage.cross("vm0", "vm1")
-    equal(vm0.from_guest.interrupts(), 0, "interrupts before the entry that was asked for")
-    for _ in range(2):
-        stage.cross("vm0", "vm1")
-    equal(interrupt_of(vm0.from_guest, "the sending queue"), 1, "interrupts for entry 2 after the wrap")
-    equal(len(vm1.poll()), 0, "frames left over")
+        vm0.from_guest.interrupt_at(8)
+        for _ in range(7):
+            stage.cross("vm0", "vm1")
+        equal(vm0.from_guest.interrupts(), 0, "interrupts before the entry that was asked for")
+        for _ in range(2):
+            stage.cross("vm0", "vm1")
+        equal(interrupt_of(vm0.from_guest, "the sending queue"), 1, "interrupts for the entry after the wrap")
+        equal(len(vm1.poll()), 0, "frames left over")
     stage.dptap.settle()
 
 

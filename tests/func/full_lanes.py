@@ -372,7 +372,7 @@ def sixty_four_guests_that_read_nothing():
     small["net_null0"] = {"queue_len": 64, "rx_desc": 64, "tx_desc": 64}
     with bridge(*names, settings=small) as stage:
         for name in names:
-            stage.add(name, layout=((0x10_0000, 4 << 20),)).up()
+            stage.add(name, layout=((0x10_0000, 8 << 20),)).up()
         for name in names:
             stage.dptap.wait_state(name, "RUNNING")
         yield stage

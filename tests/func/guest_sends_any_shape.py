@@ -9,10 +9,10 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "support"))
 
 # pylint: disable=wrong-import-position
-from guest import FEATURES, MAX_FRAME, header
+from guest import FEATURES, MAX_FRAME, PACKED, header
 from stage import bridge
-from testing import equal, main, scenario
-from virtqueue import INDIRECT, NEXT, Desc
+from testing import check, equal, main, scenario
+from virtqueue import INDIRECT, NEXT, WRAP, Desc
 import vhost_user as vu
 
 BASIC = vu.F_PROTOCOL_FEATURES | vu.F_INDIRECT_DESC
@@ -22,9 +22,14 @@ KINDS = {
     "legacy, mergeable": BASIC | vu.F_MRG_RXBUF,
     "legacy, plain": BASIC,
     "modern, without protocol features": vu.F_VERSION_1 | vu.F_MRG_RXBUF | vu.F_INDIRECT_DESC,
+    "modern, in order": FEATURES | vu.F_IN_ORDER,
+    "packed, mergeable": PACKED,
+    "packed, plain": PACKED & ~vu.F_MRG_RXBUF,
+    "packed, in order": PACKED | vu.F_IN_ORDER,
+    "packed, in order, plain": PACKED & ~vu.F_MRG_RXBUF | vu.F_IN_ORDER,
 }
-HEADER_LEN = {"modern, mergeable": 12, "modern, plain": 12, "legacy, mergeable": 12, "legacy, plain": 10,
-              "modern, without protocol features": 12}
+SHORT_HEADER = "legacy, plain"
+"""The kind whose virtio_net_hdr has 10 bytes; all others have 12."""
 
 SIZES = (14, 15, 31, 32, 33, 52, 59, 60, 61, 63, 64, 65, 127, 128, 129, 1499, 1500, 1514, 1515, 1518, 2035, 2036,
          2037, 2047, 2048, 2049, 2175, 2176, 2177, 4095, 4096, 4097, 9014, 16384, 32767, 65534, 65535, 65536, 65549,
@@ -75,10 +80,26 @@ def test_of_each_kind(function):
         def one(stage, kind=kind, features=features):
             stage.bring("vm0", features=features, queue_size=1024, buffers=None)
             stage.bring("vm1", features=features, queue_size=1024, buffers=None)
-            equal(stage["vm0"].header_len, HEADER_LEN[kind], "header length")
+            equal(stage["vm0"].features, features, "features negotiated")
+            equal(stage["vm0"].header_len, 10 if kind == SHORT_HEADER else 12, "header length")
             function(stage)
 
         one.__name__ = f"{function.__name__}__{kind.replace(', ', '_').replace(' ', '_')}"
+        two_guests.test(one)
+    return function
+
+
+RINGS = {"split": FEATURES, "split_in_order": FEATURES | vu.F_IN_ORDER, "packed": PACKED,
+         "packed_in_order": PACKED | vu.F_IN_ORDER}
+
+
+def test_of_each_ring(function):
+    """The same with each kind of ring at both ends; a name a kind."""
+    for ring, features in RINGS.items():
+        def one(stage, features=features):
+            function(stage, features)
+
+        one.__name__ = f"{function.__name__}__{ring}"
         two_guests.test(one)
     return function
 
@@ -172,18 +193,18 @@ def the_longest_frame_fits_into_many_small_mergeable_buffers(stage):
     equal(came.n_buffers, -(-(MAX_FRAME + 12) // 128), "num_buffers")
 
 
-@two_guests.test
-def a_mergeable_frame_waits_until_there_are_buffers_for_all_of_it(stage):
-    vm0 = stage.bring("vm0")
+@test_of_each_ring
+def a_mergeable_frame_waits_until_there_are_buffers_for_all_of_it(stage, features):
+    vm0 = stage.bring("vm0", features=features)
     for sizes, indirect in (((2048,), False), ((1024, 1024), False), ((32,) * 64, True)):
-        vm1 = refill(stage)
+        vm1 = refill(stage, features=features)
         sent = stage.frame_to("vm1", "vm0", 9000)
 
         vm1.give(4, sizes, indirect)
         vm0.send(sent)
         stage.dptap.settle(held=1)
         equal(vm1.poll(), [], "frames so far")
-        equal(vm1.to_guest.used_idx, 0, "buffers used so far")
+        equal(vm1.to_guest.n_unused, 4, "buffers still with the device")
         vm1.give(1, sizes, indirect)
 
         came = vm1.receive()[0]
@@ -202,10 +223,10 @@ def a_plain_buffer_without_mergeable_says_one_buffer(stage):
     equal(came.header, header(10) + b"\1\0", "the header")
 
 
-@two_guests.test
-def chains_as_long_as_the_ring_pass(stage):
-    vm0 = stage.bring("vm0", queue_size=64)
-    vm1 = refill(stage, queue_size=64)
+@test_of_each_ring
+def chains_as_long_as_the_ring_pass(stage, features):
+    vm0 = stage.bring("vm0", queue_size=64, features=features)
+    vm1 = refill(stage, queue_size=64, features=features)
     for indirect in (False, True):
         vm1.give(1, (32,) * 64, indirect)
 
@@ -215,38 +236,62 @@ def chains_as_long_as_the_ring_pass(stage):
         equal(came.n_buffers, 1, "num_buffers")
 
 
-@two_guests.test
-def a_ring_of_one_entry_and_one_of_32768_work(stage):
-    for size in (1, 2, 32768):
-        vm0 = stage.bring("vm0", queue_size=size, buffers=None)
-        vm1 = refill(stage, queue_size=size)
+@test_of_each_ring
+def rings_of_all_sizes_work(stage, features):
+    odd = (3, 5, 100, 255, 1000, 32767) if features & vu.F_RING_PACKED else ()
+    for size in (1, 2, *odd, 32768):
+        vm0 = stage.bring("vm0", queue_size=size, features=features, buffers=None)
+        vm1 = refill(stage, queue_size=size, features=features)
         vm1.keep_given((2048,), n=min(size, 64))
 
-        travel(stage, [stage.frame_to("vm1", "vm0", 60 + i) for i in range(20)], vm0.post)
+        n = 20 if size > 100 else 3 * size + 7
+        travel(stage, [stage.frame_to("vm1", "vm0", 60 + i) for i in range(n)], vm0.post)
 
 
-@two_guests.test
-def indexes_wrap_after_65536_chains(stage):
-    vm0 = stage.bring("vm0", queue_size=16)
-    vm1 = refill(stage, queue_size=16)
-    vm0.stop()
-    vm1.stop()
-    for one in (vm0, vm1):
-        one.new_rings()
-        for queue in (one.to_guest, one.from_guest):
-            queue.avail_idx = queue.last_used = 0xFFF0
-            queue.publish_index(0xFFF0)
-            one.memory.write(queue.used + 2, (0xFFF0).to_bytes(2, "little"))
-        one.start(bases=(0xFFF0, 0xFFF0), fresh=False)
-    stage.dptap.wait_state("vm0", "RUNNING")
-    stage.dptap.wait_state("vm1", "RUNNING")
-    vm1.keep_given((2048,))
+@test_of_each_ring
+def indexes_wrap(stage, features):
+    packed = features & vu.F_RING_PACKED
+    for start in (WRAP | 13, 13) if packed else (0xFFF0,):
+        vm0 = stage.bring("vm0", queue_size=16, features=features)
+        vm1 = refill(stage, queue_size=16, features=features)
+        vm0.stop()
+        vm1.stop()
+        for one in (vm0, vm1):
+            one.new_rings()
+            for queue in (one.to_guest, one.from_guest):
+                queue.begin_at(start)
+            one.start(bases=(start, start), fresh=False)
+        stage.dptap.wait_state("vm0", "RUNNING")
+        stage.dptap.wait_state("vm1", "RUNNING")
+        vm1.keep_given((2048,))
 
-    travel(stage, [stage.frame_to("vm1", "vm0") for _ in range(50)], vm0.post)
+        travel(stage, [stage.frame_to("vm1", "vm0") for _ in range(67)], vm0.post)
 
-    equal(vm0.from_guest.used_idx, (0xFFF0 + 50) & 0xFFFF, "used index")
-    equal(vm0.stop()[1], (0xFFF0 + 50) & 0xFFFF, "where the ring stopped")
+        equal(vm0.stop()[1], vm0.from_guest.base, "where the ring stopped")
     stage.bring("vm0")
+
+
+@test_of_each_ring
+def only_with_in_order_the_device_uses_a_batch_by_one_entry(stage, features):
+    vm0 = stage.bring("vm0", features=features)
+    vm1 = refill(stage, features=features)
+    vm1.keep_given((2048,))
+    frames = [stage.frame_to("vm1", "vm0") for _ in range(96)]
+    before = vm0.from_guest.n_elements
+
+    with stage.dptap.frozen():
+        for one in frames:
+            vm0.post(one)
+        vm0.publish()
+    vm0.wait_sent()
+
+    equal([came.frame for came in vm1.receive(96)], frames, "frames")
+    elements = vm0.from_guest.n_elements - before
+    if features & vu.F_IN_ORDER:
+        check(elements <= 48, f"{elements} used elements for 96 frames that were all there")
+    else:
+        equal(elements, 96, "used elements")
+    stage.dptap.settle()
 
 
 @two_guests.test
