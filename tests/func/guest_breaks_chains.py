@@ -14,25 +14,53 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 
 # pylint: disable=wrong-import-position
 from frames import frame
-from guest import FEATURES, FROM_GUEST, MAX_FRAME, header
+from guest import FEATURES, FROM_GUEST, MAX_FRAME, PACKED, header
 from stage import bridge, mac_of
 from testing import equal, main, scenario, wait_until
-from virtqueue import INDIRECT, NEXT, WRITE, Desc
+from virtqueue import AVAIL, INDIRECT, NEXT, USED, WRITE, Desc
 import vhost_user as vu
 
 PORTS = ("vm0", "vm1", "vm2", "net_null0")
 OUTSIDE = 0x4000_0000_0000
-PLAIN = FEATURES & ~vu.F_MRG_RXBUF
 TWO_REGIONS = ((0x10_0000, 16 << 20), (0x1000_0000, 4 << 20))
+
+
+def well_behaved_guests(features):
+    """Three of them, with a ring of that kind each; a test that changes one brings it back."""
+    with bridge("vm0", "vm1", "vm2") as stage:
+        stage.features = features
+        for name in ("vm0", "vm1", "vm2"):
+            stage.bring(name, features=features)
+        yield stage
+        stage.dptap.stop()
 
 
 @scenario
 def three_guests():
-    with bridge("vm0", "vm1", "vm2") as stage:
-        for name in ("vm0", "vm1", "vm2"):
-            stage.bring(name)
-        yield stage
-        stage.dptap.stop()
+    yield from well_behaved_guests(FEATURES)
+
+
+@scenario
+def three_guests_with_packed_rings():
+    yield from well_behaved_guests(PACKED)
+
+
+def in_both_layouts(*scenarios):
+    """The same test in each of these scenarios; with packed rings its name ends so."""
+    def each(function):
+        for one in scenarios:
+            packed = one.name.endswith("packed_rings")
+
+            def test(stage):
+                function(stage)
+
+            test.__name__ = function.__name__ + ("__packed" if packed else "")
+            one.test(test)
+        return function
+    return each
+
+
+for_any_sender = in_both_layouts(three_guests, three_guests_with_packed_rings)
 
 
 def sent_in_vain(stage, cause, *bad, n=1):
@@ -111,7 +139,7 @@ def a_chain_that_never_ends_is_chain_loop(stage):
         chain_of(whole(stage), whole(stage, flags=NEXT, link=0), indirect=True))
 
 
-@three_guests.test
+@for_any_sender
 def a_writable_descriptor_in_a_frame_to_send_is_chain_direction(stage):
     sent_in_vain(
         stage, "chain_direction",
@@ -120,7 +148,7 @@ def a_writable_descriptor_in_a_frame_to_send_is_chain_direction(stage):
         chain_of(whole(stage), whole(stage, flags=WRITE), indirect=True))
 
 
-@three_guests.test
+@for_any_sender
 def a_frame_longer_than_65550_bytes_is_chain_too_long(stage):
     vm0 = stage["vm0"]
     size = 16 << 20
@@ -135,7 +163,7 @@ def a_frame_longer_than_65550_bytes_is_chain_too_long(stage):
         chain_of(*wrapping, indirect=True))
 
 
-@three_guests.test
+@for_any_sender
 def an_impossible_indirect_table_length_is_indirect_bad_length(stage):
     table = stage["vm0"].memory.regions[0].gpa
 
@@ -143,27 +171,28 @@ def an_impossible_indirect_table_length_is_indirect_bad_length(stage):
                  *(chain_of(Desc(table, length, INDIRECT)) for length in (0, 1, 15, 17, 31, 16 * 257, 0xFFFFFFF0)))
 
 
-@three_guests.test
+@for_any_sender
 def an_indirect_table_within_or_before_another_chain_is_indirect_nested(stage):
     table = stage["vm0"].memory.regions[0].gpa
 
-    sent_in_vain(
-        stage, "indirect_nested",
+    # in a packed ring's table no flag but WRITE means anything
+    within = () if stage.features & vu.F_RING_PACKED else (
         chain_of(Desc(table, 16, INDIRECT), indirect=True),
-        chain_of(whole(stage), Desc(table, 16, INDIRECT), indirect=True),
-        chain_of(Desc(table, 16, INDIRECT | NEXT), whole(stage)))
+        chain_of(whole(stage), Desc(table, 16, INDIRECT), indirect=True))
+
+    sent_in_vain(stage, "indirect_nested", *within, chain_of(Desc(table, 16, INDIRECT | NEXT), whole(stage)))
 
 
-@three_guests.test
+@for_any_sender
 def an_indirect_table_without_the_feature_is_indirect_not_negotiated(stage):
-    stage.bring("vm0", features=FEATURES & ~vu.F_INDIRECT_DESC)
+    stage.bring("vm0", features=stage.features & ~vu.F_INDIRECT_DESC)
 
     sent_in_vain(stage, "indirect_not_negotiated", chain_of(whole(stage), indirect=True),
                  chain_of(Desc(OUTSIDE, 5, INDIRECT)))
-    stage.bring("vm0")
+    stage.bring("vm0", features=stage.features)
 
 
-@three_guests.test
+@for_any_sender
 def a_buffer_or_table_outside_guest_memory_is_addr_outside_memory(stage):
     memory = stage["vm0"].memory.regions[0]
     # a table whose first entry is good and the last of the memory, and links to a second one
@@ -182,7 +211,7 @@ def a_buffer_or_table_outside_guest_memory_is_addr_outside_memory(stage):
         chain_of(whole(stage), Desc(OUTSIDE, 1), indirect=True))
 
 
-@three_guests.test
+@for_any_sender
 def a_buffer_that_ends_with_the_memory_is_good(stage):
     vm0, vm1 = stage["vm0"], stage["vm1"]
     good = stage.frame_to("vm1", "vm0")
@@ -198,7 +227,7 @@ def a_buffer_that_ends_with_the_memory_is_good(stage):
 # -- from the guest: headers and lengths -----------------------------------------------------------------------
 
 
-@three_guests.test
+@for_any_sender
 def a_chain_shorter_than_the_header_is_hdr_truncated(stage):
     sent_in_vain(
         stage, "hdr_truncated",
@@ -219,7 +248,7 @@ def the_short_header_of_an_old_driver_is_judged_by_its_own_length(stage):
     stage.bring("vm0")
 
 
-@three_guests.test
+@for_any_sender
 def a_frame_shorter_than_an_ethernet_header_is_frame_too_short(stage):
     sent_in_vain(stage, "frame_too_short",
                  *(chain_of(whole(stage, header(12) + bytes(size))) for size in range(14)))
@@ -263,7 +292,7 @@ def a_checksum_that_was_not_negotiated_is_hdr_csum_not_negotiated(stage):
                  *(with_header(stage, flags=flags, csum_start=34, csum_offset=16) for flags in (1, 3, 0xFF)))
 
 
-@three_guests.test
+@for_any_sender
 def what_a_header_says_without_asking_for_anything_is_ignored(stage):
     vm0, vm1 = stage["vm0"], stage["vm1"]
     for fields in ({"flags": 2}, {"flags": 0xF8}, {"gso_size": 1400}, {"hdr_len": 0xFFFF},
@@ -316,17 +345,28 @@ def room(stage, size=2048, flags=None, link=None):
     return Desc(stage["vm1"].memory.alloc(size), size, flags, link)
 
 
-@scenario
-def a_guest_that_offers_buffers_one_by_one():
+def guests_that_receive(features):
     with bridge("vm0", "vm1", "vm2") as stage:
-        stage.bring("vm0")
-        stage.bring("vm2")
-        stage.bring("vm1", buffers=None)
+        stage.features = features
+        stage.bring("vm0", features=features)
+        stage.bring("vm2", features=features)
+        stage.bring("vm1", None, features=features)
         yield stage
         stage.dptap.stop()
 
 
+@scenario
+def a_guest_that_offers_buffers_one_by_one():
+    yield from guests_that_receive(FEATURES)
+
+
+@scenario
+def a_guest_that_offers_buffers_one_by_one_in_packed_rings():
+    yield from guests_that_receive(PACKED)
+
+
 receiving = a_guest_that_offers_buffers_one_by_one
+for_any_receiver = in_both_layouts(receiving, a_guest_that_offers_buffers_one_by_one_in_packed_rings)
 
 
 @receiving.test
@@ -348,7 +388,7 @@ def a_receive_buffer_that_never_ends_costs_one_frame(stage):
                      chain_of(room(stage, flags=NEXT | WRITE, link=0), indirect=True))
 
 
-@receiving.test
+@for_any_receiver
 def a_receive_buffer_that_may_not_be_written_costs_one_frame(stage):
     received_in_vain(
         stage, "chain_direction",
@@ -357,26 +397,25 @@ def a_receive_buffer_that_may_not_be_written_costs_one_frame(stage):
         chain_of(room(stage), room(stage, flags=0), indirect=True))
 
 
-@receiving.test
+@for_any_receiver
 def a_receive_buffer_with_a_bad_indirect_table_costs_one_frame(stage):
     table = stage["vm1"].memory.regions[0].gpa
 
     received_in_vain(stage, "indirect_bad_length",
                      *(chain_of(Desc(table, length, INDIRECT)) for length in (0, 17, 16 * 257)))
-    received_in_vain(stage, "indirect_nested",
-                     chain_of(Desc(table, 16, INDIRECT), indirect=True),
-                     chain_of(Desc(table, 16, INDIRECT | NEXT), room(stage)))
+    within = () if stage.features & vu.F_RING_PACKED else (chain_of(Desc(table, 16, INDIRECT), indirect=True),)
+    received_in_vain(stage, "indirect_nested", *within, chain_of(Desc(table, 16, INDIRECT | NEXT), room(stage)))
 
 
-@receiving.test
+@for_any_receiver
 def a_receive_buffer_in_an_indirect_table_without_the_feature_costs_one_frame(stage):
-    stage.bring("vm1", buffers=None, features=FEATURES & ~vu.F_INDIRECT_DESC)
+    stage.bring("vm1", buffers=None, features=stage.features & ~vu.F_INDIRECT_DESC)
 
     received_in_vain(stage, "indirect_not_negotiated", chain_of(room(stage), indirect=True))
-    stage.bring("vm1", buffers=None)
+    stage.bring("vm1", buffers=None, features=stage.features)
 
 
-@receiving.test
+@for_any_receiver
 def a_receive_buffer_outside_guest_memory_costs_one_frame(stage):
     memory = stage["vm1"].memory.regions[0]
 
@@ -396,18 +435,18 @@ def a_receive_head_beyond_the_ring_costs_one_frame_and_is_skipped(stage):
                      lambda queue: queue.post_head(0xFFFF), comes_back=False)
 
 
-@receiving.test
+@for_any_receiver
 def a_receive_buffer_of_more_than_1024_pieces_costs_one_frame(stage):
-    stage.bring("vm1", buffers=None, queue_size=2048)
+    stage.bring("vm1", buffers=None, queue_size=2048, features=stage.features)
     piece = room(stage)
 
     received_in_vain(stage, "chain_too_long", chain_of(*[Desc(piece.addr, 2) for _ in range(1025)]))
-    stage.bring("vm1", buffers=None)
+    stage.bring("vm1", buffers=None, features=stage.features)
 
 
-@receiving.test
+@for_any_receiver
 def a_frame_larger_than_a_plain_buffer_is_guest_buffer_too_small_and_blocks_nobody(stage):
-    vm1 = stage.bring("vm1", buffers=None, features=PLAIN)
+    vm1 = stage.bring("vm1", buffers=None, features=stage.features & ~vu.F_MRG_RXBUF)
     vm0 = stage["vm0"]
     small = [stage.frame_to("vm1", "vm0") for _ in range(3)]
     large = [stage.frame_to("vm1", "vm0", size) for size in (1501, 9000, MAX_FRAME)]
@@ -420,20 +459,20 @@ def a_frame_larger_than_a_plain_buffer_is_guest_buffer_too_small_and_blocks_nobo
 
     equal([g.frame for g in got], small, "the frames that fit")
     stage.cross("vm0", "vm1")
-    stage.bring("vm1", buffers=None)
+    stage.bring("vm1", buffers=None, features=stage.features)
 
 
-@receiving.test
+@for_any_receiver
 def a_plain_buffer_too_small_for_the_header_is_guest_buffer_too_small(stage):
     for sizes in ((11,), (5, 6), (0,), (25,)):
-        vm1 = stage.bring("vm1", buffers=None, features=PLAIN)
+        vm1 = stage.bring("vm1", buffers=None, features=stage.features & ~vu.F_MRG_RXBUF)
 
         with stage.dptap.expect_drops({("vm1", "to_guest", "guest_buffer_too_small"): 3}, PORTS):
             vm1.give(1, sizes)
             stage["vm0"].send_many([stage.frame_to("vm1", "vm0", 14) for _ in range(3)])
 
         vm1.nothing_arrived()
-    stage.bring("vm1", buffers=None)
+    stage.bring("vm1", buffers=None, features=stage.features)
 
 
 # -- rings that make no sense ----------------------------------------------------------------------------------
@@ -650,6 +689,28 @@ def random_rings_cost_no_more_than_their_guest(stage):
             for _ in range(queue.size):
                 queue.post_head(noise.choice((noise.randrange(queue.size), noise.randrange(queue.size + 2))))
             queue.publish()
+        stage["vm1"].send_many([stage.frame_to("vm0", "vm1") for _ in range(64)])
+        others_unaffected(stage)
+        vm0.front_end.sync()
+    stage.bring("vm0")
+    stage.cross("vm1", "vm0")
+    stage.dptap.settle()
+
+
+@guests_whose_rings_break.test
+def random_packed_rings_cost_no_more_than_their_guest(stage):
+    """The same where all is in one ring: any descriptor may be marked as the device's, and any chain go on."""
+    noise = random.Random(12)
+    for _ in range(20):
+        vm0 = stage.bring("vm0", buffers=None, features=PACKED, queue_size=noise.choice((5, 64, 255)))
+        for queue in (vm0.from_guest, vm0.to_guest):
+            memory = vm0.memory.regions[0]
+            for slot in reversed(range(queue.size)):
+                address = noise.choice((memory.gpa + noise.randrange(memory.size), noise.getrandbits(64), OUTSIDE))
+                length = noise.choice((0, 12, 60, 72, 2048, 16, 64, noise.getrandbits(32)))
+                marks = noise.choice((AVAIL, AVAIL, AVAIL, USED, AVAIL | USED))
+                flags = noise.getrandbits(3) | noise.choice((0, noise.getrandbits(16) & ~(AVAIL | USED)))
+                queue.write_desc(slot, address, length, noise.getrandbits(16), flags | marks)
         stage["vm1"].send_many([stage.frame_to("vm0", "vm1") for _ in range(64)])
         others_unaffected(stage)
         vm0.front_end.sync()

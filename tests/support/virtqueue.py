@@ -413,7 +413,9 @@ class PackedQueue(Virtqueue):
             if i == 0:
                 self._unpublished.append((index, flags))
                 flags = self._flags_at(index)
-            self.write_desc(index, d.addr, d.length, ident, flags)
+            # the last one's id is the chain's, whatever stands in the others (virtio 1.2, 2.8.6)
+            last = i == len(entries) - 1
+            self.write_desc(index, d.addr, d.length, ident if last else ident ^ 0x5A5A, flags)
             self.next_avail = self._ahead(self.next_avail, 1)
         chain = Chain(ident, descs, slots, owns)
         self.chains[ident] = chain
