@@ -96,18 +96,9 @@ dt_drop(unsigned int at, struct rte_mbuf *m, enum dt_cause cause)
 void
 dt_drop_unmade_burst(unsigned int at, unsigned int n, uint64_t bytes, enum dt_cause cause)
 {
-	struct label label;
-	uint64_t left = bytes;
+	struct label label = label_of(at, cause);
 
-	if (n == 0)
-		return;
-	label = label_of(at, cause);
-	for (unsigned int i = n; i > 0; i--) {
-		uint64_t share = left / i;
-
-		seen(&label, NULL, (uint32_t)share);
-		left -= share;
-	}
+	seen(&label, NULL, (uint32_t)bytes);
 	dt_count_add(&dt_account_of(at)->dropped[cause], n, bytes);
 }
 

@@ -145,7 +145,7 @@ void dt_drop_burst(unsigned int at, struct rte_mbuf **pkts, unsigned int n, enum
 /** Second door for a packet of @p bytes bytes that never got an mbuf. */
 void dt_drop_unmade(unsigned int at, uint64_t bytes, enum dt_cause cause);
 
-/** The same for @p n packets of @p bytes bytes in all; watchers see each with an even share of them. */
+/** The same for @p n packets of @p bytes bytes in all, above 0; watchers see one event, however many they are. */
 void dt_drop_unmade_burst(unsigned int at, unsigned int n, uint64_t bytes, enum dt_cause cause);
 
 /**

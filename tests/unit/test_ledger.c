@@ -95,7 +95,6 @@ segments_that_were_never_made_are_a_drop_each(void **state)
 	dt_created(VM0_IN, 3, 1000);
 
 	dt_drop_unmade_burst(VM0_IN, 3, 1000, DT_CAUSE_CLONE_NO_MBUF);
-	dt_drop_unmade_burst(VM0_IN, 0, 0, DT_CAUSE_CLONE_NO_MBUF);
 
 	assert_int_equal(dt_test_dropped(VM0_IN, DT_CAUSE_CLONE_NO_MBUF), 3);
 	assert_int_equal(dt_test_dropped_bytes(VM0_IN, DT_CAUSE_CLONE_NO_MBUF), 1000);
