@@ -86,20 +86,16 @@ overflow(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n, bool load
 	dt_drop_burst(lane->at, pkts, n, (enum dt_cause)__atomic_load_n(&lane->full_cause, __ATOMIC_RELAXED));
 }
 
-unsigned int
-dt_lane_queue(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n)
+static inline unsigned int
+enqueue(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n, bool large)
 {
 	uint8_t closed = __atomic_load_n(&lane->closed_cause, __ATOMIC_RELAXED);
-	unsigned int mbufs = 0, sent;
-	bool large;
+	unsigned int sent;
 
 	if (unlikely(closed != DT_CAUSE_MAX)) {
 		dt_drop_burst(lane->at, pkts, n, (enum dt_cause)closed);
 		return 0;
 	}
-	for (unsigned int i = 0; i < n; i++)
-		mbufs += pkts[i]->nb_segs;
-	large = mbufs > n;
 	if (unlikely(large))
 		n = load(lane, pkts, n);
 	sent = rte_ring_enqueue_burst(lane->ring, (void **)pkts, n, NULL);
@@ -109,13 +105,18 @@ dt_lane_queue(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n)
 }
 
 unsigned int
-dt_lane_put(struct dt_lane *lane, unsigned int from, struct rte_mbuf **pkts, unsigned int n)
+dt_lane_queue(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n)
 {
-	uint64_t bytes = dt_burst_bytes(pkts, n);
+	return enqueue(lane, pkts, n, dt_lane_burst(pkts, n).mbufs > n);
+}
 
-	dt_handed_on(from, n, bytes);
-	dt_received(lane->at, n, bytes);
-	return dt_lane_queue(lane, pkts, n);
+unsigned int
+dt_lane_put_burst(
+	struct dt_lane *lane, unsigned int from, struct rte_mbuf **pkts, unsigned int n, struct dt_lane_burst burst)
+{
+	dt_handed_on(from, n, burst.bytes);
+	dt_received(lane->at, n, burst.bytes);
+	return enqueue(lane, pkts, n, burst.mbufs > n);
 }
 
 unsigned int

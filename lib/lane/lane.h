@@ -88,6 +88,28 @@ dt_lane_close(struct dt_lane *lane, enum dt_cause cause)
 	__atomic_store_n(&lane->closed_cause, (uint8_t)cause, __ATOMIC_RELAXED);
 }
 
+/** What a burst comes to. */
+struct dt_lane_burst {
+	uint64_t bytes;
+	unsigned int mbufs;
+};
+
+static inline struct dt_lane_burst
+dt_lane_burst(struct rte_mbuf *const *pkts, unsigned int n)
+{
+	struct dt_lane_burst burst = { 0 };
+
+	for (unsigned int i = 0; i < n; i++) {
+		burst.bytes += pkts[i]->pkt_len;
+		burst.mbufs += pkts[i]->nb_segs;
+	}
+	return burst;
+}
+
+/** dt_lane_put() for whom has looked at the packets and knows what they come to. */
+unsigned int dt_lane_put_burst(
+	struct dt_lane *lane, unsigned int from, struct rte_mbuf **pkts, unsigned int n, struct dt_lane_burst burst);
+
 /**
  * Hand packets over to the lane's egress queue, out of one account into the other.
  *
@@ -99,13 +121,30 @@ dt_lane_close(struct dt_lane *lane, enum dt_cause cause)
  * @return      packets queued, 0 to @p n
  * @note any worker may call it; never blocks
  */
-unsigned int dt_lane_put(struct dt_lane *lane, unsigned int from, struct rte_mbuf **pkts, unsigned int n);
+static inline unsigned int
+dt_lane_put(struct dt_lane *lane, unsigned int from, struct rte_mbuf **pkts, unsigned int n)
+{
+	return dt_lane_put_burst(lane, from, pkts, n, dt_lane_burst(pkts, n));
+}
 
 /**
  * The same for packets that the egress account has received or created already: segments of one.
  * @return packets queued, 0 to @p n
  */
 unsigned int dt_lane_queue(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n);
+
+/** Why a packet is refused that has just been. @param several  it lies in several mbufs */
+static inline enum dt_cause
+dt_lane_refusal(const struct dt_lane *lane, bool several)
+{
+	uint8_t closed = __atomic_load_n(&lane->closed_cause, __ATOMIC_RELAXED);
+
+	if (closed != DT_CAUSE_MAX)
+		return (enum dt_cause)closed;
+	if (several && rte_ring_free_count(lane->ring) > 0)
+		return DT_CAUSE_LANE_LARGE_FULL;
+	return (enum dt_cause)__atomic_load_n(&lane->full_cause, __ATOMIC_RELAXED);
+}
 
 /** @return packets that wait; exact only for the consumer, a lower bound there */
 static inline unsigned int
