@@ -85,11 +85,22 @@ def _above_mtu(_case, name, theirs, ours):
     return name == UPLINK and theirs.reason == TOO_LONG and ours == Verdict("SKB_GSO_SEG", theirs.runs)
 
 
+def _tags(frame):
+    """VLAN tags, two at most."""
+    tags = 0
+    while frame[12 + 4 * tags : 14 + 4 * tags] in (b"\x81\x00", b"\x88\xa8") and tags < 2:
+        tags += 1
+    return tags
+
+
+def _one_segment_above_mtu(case, name, theirs, ours):
+    limit = MTU + ETH + 4 * _tags(case.frame)
+    return (name == UPLINK and _kind(case) != GSO_NONE and ours == Verdict("SKB_GSO_SEG", [])
+            and (theirs.reason == TOO_LONG or any(run.length > limit for run in theirs.runs)))
+
+
 def _room_for_a_tag(case, name, theirs, ours):
-    limit = MTU + ETH
-    tags, at = 0, 12
-    while case.frame[at : at + 2] in (b"\x81\x00", b"\x88\xa8") and tags < 2:
-        tags, at = tags + 1, at + 4
+    limit, tags = MTU + ETH, _tags(case.frame)
     whole = len(theirs.runs) <= 1 and all(run.n == 1 for run in theirs.runs)
     if name != UPLINK or not whole:
         return False
@@ -199,6 +210,9 @@ DIFFERENCES = (
                "next guest, calls the same failure SKB_GSO_SEG or SKB_CSUM."),
     Difference("frames above the MTU", _above_mtu,
                "The kernel's veth drops them without a reason; for dptap they are what could not be cut to fit."),
+    Difference("packets with a segment above the MTU", _one_segment_above_mtu,
+               "The kernel cuts them, and its veth drops the segments that are too long; dptap sees it beforehand, and "
+               "drops what would not arrive whole."),
     Difference("the MTU and VLAN tags", _room_for_a_tag,
                "The veth has room for one tag whether there is one or not; dptap allows for the tags that are there."),
     Difference("UDP fragmentation left to the guest", _kept_datagram,

@@ -42,6 +42,8 @@ PEERS_REASONS = ("OTHERHOST", "UNHANDLED_PROTO", "IP_INHDR", "IP_CSUM", "NOT_IP4
 
 _BATCH = 256
 _CLONE_NEWNS = 0x20000
+_MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_VNET_HDR = 263, 6, 15
 _SO_RCVBUFFORCE = 33
 _ETH_P_ALL = 3
@@ -52,30 +54,43 @@ Answer = collections.namedtuple("Answer", "errno drops runs")
 """errno of write() by name or "OK"; drops as ["REASON@place", ...]; what came out as verdict.runs_of() has it."""
 
 
+@contextlib.contextmanager
+def _lacking(what):
+    """Skip if the block fails because this machine has no such thing, or does not let us."""
+    try:
+        yield
+    except OSError as err:
+        if err.errno not in (errno.EPERM, errno.EACCES, errno.ENODEV, errno.ENOENT, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        raise Skip(f"no {what}: {os.strerror(err.errno)}") from err
+
+
 class _Mounts:
     """tracefs, and the sysfs of this network namespace, mounted where only this process and its children see them."""
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="dptap-oracle-")
         try:
-            libc = ctypes.CDLL(None, use_errno=True)
-            if libc.unshare(_CLONE_NEWNS) != 0:
-                raise Skip(f"no mount namespace of our own: {os.strerror(ctypes.get_errno())}")
-            self._mount("--make-rprivate", "/")
+            with _lacking("a mount namespace of our own"):
+                self._call(_LIBC.unshare(_CLONE_NEWNS))
+            self._call(_LIBC.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None))
             # nodev elsewhere would keep us from a device file
-            self._mount("-t", "tmpfs", "-o", "mode=0700", "tmpfs", self.directory)
+            self._mount("tmpfs", self.directory)
             for name in ("tracefs", "sysfs"):
                 os.mkdir(self.path(name))
-                self._mount("-t", name, name, self.path(name))
+                self._mount(name, self.path(name))
         except BaseException:
             self.close()
             raise
 
     @staticmethod
-    def _mount(*command):
-        done = subprocess.run(["mount", *command], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Skip(f"mount {' '.join(command)}: {done.stderr.strip()}")
+    def _call(result):
+        if result != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    def _mount(self, kind, path):
+        with _lacking(f"{kind} to be mounted"):
+            self._call(_LIBC.mount(kind.encode(), path.encode(), kind.encode(), 0, None))
 
     def path(self, *names):
         return os.path.join(self.directory, *names)
@@ -93,24 +108,26 @@ class _Trace:
         if not os.path.isdir(event):
             raise Skip("this kernel has no tracepoint skb:kfree_skb")
         self.path = os.path.join(tracefs, "instances", f"dptap-oracle-{os.getpid()}")
-        try:
+        with _lacking("trace instance of our own"):
             os.mkdir(self.path)
-        except OSError as err:
-            raise Skip(f"no trace instance of our own: {err}") from err
         self._marker = None
         try:
-            self._set("buffer_size_kb", "8192")
-            self._set("trace_clock", "mono")
-            self._set("set_event_pid", str(os.getpid()))
-            with open(os.path.join(event, "format"), encoding="ascii") as file:
-                numbers = {name: number for number, name in re.findall(r'\{ (\d+), "(\w+)" \}', file.read())}
-            noise = [f"reason != {numbers[name]}" for name in PEERS_REASONS if name in numbers]
-            self._set(EVENT + "/filter", " && ".join(noise))
-            self._set(EVENT + "/enable", "1")
-            self._marker = os.open(os.path.join(self.path, "trace_marker"), os.O_WRONLY)
-        except OSError as err:
+            with _lacking("tracing by markers, process and reason"):
+                self._begin(event)
+        except BaseException:
             self.close()
-            raise Skip(f"tracing: {err}") from err
+            raise
+
+    def _begin(self, event):
+        self._set("buffer_size_kb", "8192")
+        self._set("trace_clock", "mono")
+        self._set("set_event_pid", str(os.getpid()))
+        with open(os.path.join(event, "format"), encoding="ascii") as file:
+            numbers = {name: number for number, name in re.findall(r'\{ (\d+), "(\w+)" \}', file.read())}
+        noise = [f"reason != {numbers[name]}" for name in PEERS_REASONS if name in numbers]
+        self._set(EVENT + "/filter", " && ".join(noise))
+        self._set(EVENT + "/enable", "1")
+        self._marker = os.open(os.path.join(self.path, "trace_marker"), os.O_WRONLY)
 
     def _set(self, name, value):
         with open(os.path.join(self.path, name), "w", encoding="ascii") as file:
@@ -197,11 +214,9 @@ class KernelTap:
         with open(numbers[0], encoding="ascii") as file:
             device = os.makedev(*map(int, file.read().split(":")))
         node = self._mounts.path("tap")
-        try:
+        with _lacking("device file of our own"):
             os.mknod(node, 0o600 | stat.S_IFCHR, device)
             fd = os.open(node, os.O_RDWR | os.O_NONBLOCK)
-        except PermissionError as err:
-            raise Skip(f"no device file of our own: {err}") from err
         request = struct.pack("16sH22x", MACVTAP.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR)
         fcntl.ioctl(fd, _TUNSETIFF, request)
         fcntl.ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("i", 12))
