@@ -58,6 +58,10 @@
 	  "a broadcast or multicast frame could not be cloned for one of its destinations: the mbuf pool is empty", \
 	  "a broadcast storm, or mbufs= set lower than the lanes can hold", \
 	  "raise mbufs= in [dptap]; look for the loop") \
+	X(ANNOUNCE_NO_MBUF, announce_no_mbuf, PROTO_MEM, \
+	  "the announcement (RARP) of a guest that has moved here could not be made: the mbuf pool is empty", \
+	  "mbufs= set lower than the lanes can hold", \
+	  "raise mbufs= in [dptap]; the next packet that the guest sends tells its place as well") \
 	X(LARGE_NO_MBUF, large_no_mbuf, PROTO_MEM, \
 	  "a frame that needs several mbufs found the mbuf pool empty", \
 	  "a NIC's driver that holds back more mbufs than its rings have entries", \

@@ -47,6 +47,8 @@ dt_conf_help(FILE *out)
 	fputs("\nkeys of [dptap] in the file:\n", out);
 	dt_conf_setting_help(DT_CONF_DPTAP, out);
 	fputs("\na NAME has " DT_CONF_NAME_FORM "\n", out);
+	fputs("\nfeatures, for features_off:\n", out);
+	dt_conf_features_help(out);
 }
 
 /*

@@ -56,6 +56,7 @@ struct dt_conf_guest {
 	int uplink; /* index into uplinks[], -1: none; set by dt_conf_check() */
 	uint32_t n_queues; /* queue pairs, at most */
 	uint32_t queue_len; /* packets the lane of each holds */
+	uint64_t features_off; /* virtio features that are not offered, a bit each */
 };
 
 struct dt_conf {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "feature.h"
+
 #define IN(type, member) .offset = offsetof(struct type, member), .size = sizeof(((struct type *)NULL)->member)
 
 /* clang-format off */
@@ -54,6 +56,9 @@ const struct dt_conf_setting dt_conf_settings[] = {
 	{ .kind = DT_CONF_GUEST, .key = "queue_len", .type = DT_CONF_NUMBER, .form = "N", IN(dt_conf_guest, queue_len),
 	  .min = 64, .max = 65536, .unit = "packets", .initial = "1000",
 	  .help = "what the lane in front of a receive queue holds" },
+	{ .kind = DT_CONF_GUEST, .key = "features_off", .type = DT_CONF_FEATURES, .form = "NAME[+NAME...]",
+	  IN(dt_conf_guest, features_off), .initial_text = "none",
+	  .help = "virtio features that the guest is not offered" },
 };
 /* clang-format on */
 
@@ -102,4 +107,21 @@ dt_conf_setting_help(enum dt_conf_kind kind, FILE *out)
 		fprintf(out, "  %s=%-*s %s\n", row->key, (int)(28 - strlen(row->key)), row->form, row->help);
 		fprintf(out, "  %29s (%s)\n", "", range);
 	}
+}
+
+void
+dt_conf_features_help(FILE *out)
+{
+	int column = 0;
+
+	for (unsigned int bit = 0; bit < 64; bit++) {
+		if (!dt_feature_can_be_off(bit))
+			continue;
+		if (column > 90) {
+			fputs("\n", out);
+			column = 0;
+		}
+		column += fprintf(out, "  %s", dt_feature_name(bit));
+	}
+	fputs("\n", out);
 }

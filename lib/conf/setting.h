@@ -22,6 +22,7 @@ enum dt_conf_type {
 	DT_CONF_CHOICE, /* an enum: one of the words in .form, in the order of the enum */
 	DT_CONF_TEXT, /* char[size]: anything that fits */
 	DT_CONF_NAME, /* char[DT_NAME_SIZE]: the name of a port */
+	DT_CONF_FEATURES, /* uint64_t: a bit for each of some names of features, joined by '+' */
 	DT_CONF_MAC, /* struct rte_ether_addr of a guest, whose has_mac becomes true */
 };
 
@@ -53,6 +54,9 @@ void dt_conf_setting_range(const struct dt_conf_setting *row, char text[static D
 
 /** Print the settings of a kind of section, one a line. */
 void dt_conf_setting_help(enum dt_conf_kind kind, FILE *out);
+
+/** Print the names that a value of features may consist of. */
+void dt_conf_features_help(FILE *out);
 
 /** The row of a key, NULL if that kind of section has none such. */
 const struct dt_conf_setting *dt_conf_setting_find(enum dt_conf_kind kind, const char *key);

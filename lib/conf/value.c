@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "feature.h"
+
 /* Without the locale's opinion: names travel to telemetry, logs and file names. */
 #define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
 
@@ -130,6 +132,29 @@ set_mac(struct dt_conf_guest *guest, const char *value, char *why)
 	return 0;
 }
 
+static int
+set_features(uint64_t *features, const char *value, char *why)
+{
+	uint64_t set = 0;
+
+	for (const char *name = value;; name++) {
+		size_t len = strcspn(name, "+");
+		int bit = dt_feature_bit(name, len), shown = len < DT_CONF_CLIP_LEN ? (int)len : DT_CONF_CLIP_LEN;
+
+		if (bit < 0 || !dt_feature_can_be_off((unsigned int)bit)) {
+			snprintf(why, DT_CONF_WHY_SIZE,
+				"'%.*s' is no feature that can be off; see the list in dptap --help", shown, name);
+			return -EINVAL;
+		}
+		set |= 1ULL << bit;
+		name += len;
+		if (*name == '\0')
+			break;
+	}
+	*features = set;
+	return 0;
+}
+
 int
 dt_conf_value_set(const struct dt_conf_setting *row, void *object, const char *value, char why[static DT_CONF_WHY_SIZE])
 {
@@ -156,6 +181,8 @@ dt_conf_value_set(const struct dt_conf_setting *row, void *object, const char *v
 		return set_text(row, at, value, why);
 	case DT_CONF_NAME:
 		return set_name(at, value, why);
+	case DT_CONF_FEATURES:
+		return set_features(at, value, why);
 	case DT_CONF_MAC:
 		return set_mac(object, value, why);
 	}

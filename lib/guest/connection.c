@@ -49,6 +49,9 @@ stop_ring(struct dt_guest *guest, unsigned int ring, enum dt_stop stop, enum dt_
 	}
 	if (!close)
 		return;
+	guest->told_running = false;
+	guest->ring[ring].was_used = false;
+	guest->ring[ring].listened = false;
 	guest->ring[ring].lingers = false;
 	if (direction_of(ring) == DT_RING_TO_GUEST)
 		pair->joined = false;
@@ -89,30 +92,29 @@ dt_guest_disable_ring(struct dt_guest *guest, unsigned int ring)
 	dt_guest_stop_ring(guest, ring, DT_STOP_CLOSE, DT_CAUSE_GUEST_QUEUE_STOPPED);
 }
 
-void
-dt_guest_take_features(struct dt_guest *guest)
-{
-	if (rte_vhost_get_negotiated_features(guest->vid, &guest->features) != 0)
-		guest->features = 0;
-}
-
 /*
- * The peer chose the descriptor. A write to anything but an eventfd could block, kill or do harm; to an eventfd that is
- * full it must not block either.
- * @return it, -1: the guest is not interrupted
+ * The peer chose the descriptor. To write to or read from anything but an eventfd could block, kill or do harm; nor
+ * must an eventfd block.
  */
-static int
-checked_callfd(struct dt_guest *guest, int fd)
+static bool
+is_safe_eventfd(int fd)
 {
 	char link[32], target[32];
 	ssize_t n;
 
-	if (fd < 0)
-		return -1;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = '\0';
-	if (strcmp(target, "anon_inode:[eventfd]") == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+	return strcmp(target, "anon_inode:[eventfd]") == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+}
+
+/* @return it, -1: the guest is not interrupted */
+static int
+checked_callfd(struct dt_guest *guest, int fd)
+{
+	if (fd < 0)
+		return -1;
+	if (is_safe_eventfd(fd))
 		return fd;
 	GUEST_SAY(guest, ERR, "the descriptor for interrupts is no eventfd: the guest gets none");
 	return -1;
@@ -139,6 +141,8 @@ start_ring(struct dt_guest *guest, unsigned int ring)
 	vq.position = &pair->pair->position[direction_of(ring)];
 	vq.mem = guest->mem;
 	vq.features = guest->features;
+	vq.log_base = guest->log_base;
+	vq.log_size = guest->log_size;
 	err = dt_vq_start(&vq);
 	if (err != 0) {
 		GUEST_SAY(guest, ERR, "%s (ring %u): %s: not started; the front end is at fault, restart it",
@@ -149,6 +153,18 @@ start_ring(struct dt_guest *guest, unsigned int ring)
 	dt_pair_start(pair->pair, pair->worker, direction_of(ring), &vq);
 	guest->ring[ring].on = true;
 	guest->ring[ring].told = false;
+	guest->ring[ring].kickfd = vring.kickfd >= 0 && is_safe_eventfd(vring.kickfd) ? vring.kickfd : -1;
+}
+
+static void
+say_running(struct dt_guest *guest)
+{
+	for (unsigned int ring = 0; !guest->told_running && ring < guest->n_rings; ring += DT_RINGS) {
+		if (!guest->ring[ring + DT_RING_TO_GUEST].on || !guest->ring[ring + DT_RING_FROM_GUEST].on)
+			continue;
+		guest->told_running = true;
+		dt_guest_say_running(guest);
+	}
 }
 
 void
@@ -178,4 +194,5 @@ dt_guest_resume(struct dt_guest *guest)
 		if ((guest->ring[ring].ready || guest->ring[ring].lingers) && !guest->ring[ring].on)
 			start_ring(guest, ring);
 	dt_guest_join(guest);
+	say_running(guest);
 }

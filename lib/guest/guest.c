@@ -2,9 +2,6 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_net.h>
-#include <linux/virtio_ring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +14,6 @@
 #include "message.h"
 #include "pool.h"
 #include "socket.h"
-
-/* Protocol features; numbers, because the library has renamed its own constants. */
-#define PROTOCOL_MQ          0 /* asked for the number of queues, we answer one pair */
-#define PROTOCOL_REPLY_ACK   3
-#define PROTOCOL_BACKEND_REQ 5 /* some front ends fail without */
-#define PROTOCOL_STATUS      16
 
 #define SAY_PERIOD_S 10
 #define SAY_MAX      10
@@ -39,15 +30,6 @@ dt_guest_may_say(struct dt_guest *guest, uint32_t level)
 		guest->n_news = 0;
 	}
 	return (*n)++ < SAY_MAX;
-}
-
-uint64_t
-dt_guest_features(void)
-{
-	return 1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_F_IN_ORDER | 1ULL << VIRTIO_F_ANY_LAYOUT |
-	       1ULL << VIRTIO_F_RING_PACKED | 1ULL << VIRTIO_F_NOTIFY_ON_EMPTY | 1ULL << VIRTIO_RING_F_EVENT_IDX |
-	       1ULL << VIRTIO_RING_F_INDIRECT_DESC | 1ULL << VIRTIO_NET_F_MRG_RXBUF |
-	       1ULL << VHOST_USER_F_PROTOCOL_FEATURES;
 }
 
 /* ---- made, started, stopped, freed; main thread ---- */
@@ -130,8 +112,6 @@ dt_guest_start(struct dt_guest *guest, char error[static DT_ERROR_SIZE])
 {
 	const struct dt_conf_guest *conf = guest->conf;
 	bool client = conf->socket_mode == DT_SOCKET_CLIENT;
-	uint64_t protocol = 1ULL << PROTOCOL_MQ | 1ULL << PROTOCOL_REPLY_ACK | 1ULL << PROTOCOL_BACKEND_REQ |
-			    1ULL << PROTOCOL_STATUS;
 	int err = client ? 0 : dt_socket_prepare(conf->name, conf->socket, error);
 
 	if (err != 0)
@@ -144,8 +124,8 @@ dt_guest_start(struct dt_guest *guest, char error[static DT_ERROR_SIZE])
 		return err;
 	}
 	guest->registered = true;
-	if (rte_vhost_driver_set_features(conf->socket, dt_guest_features()) != 0 ||
-		rte_vhost_driver_set_protocol_features(conf->socket, protocol) != 0 ||
+	if (rte_vhost_driver_set_features(conf->socket, dt_guest_features(conf)) != 0 ||
+		rte_vhost_driver_set_protocol_features(conf->socket, dt_guest_protocol_features()) != 0 ||
 		rte_vhost_driver_callback_register(conf->socket, &dt_guest_callbacks) != 0 ||
 		rte_vhost_driver_start(conf->socket) != 0) {
 		err = errno != 0 ? -errno : -EIO;
@@ -173,6 +153,7 @@ dt_guest_stop(struct dt_guest *guest)
 	guest->registered = false;
 	dt_guest_forget_vid(guest, vid);
 	dt_guest_drop_memory(guest);
+	dt_guest_drop_log(guest);
 	guest->vid = -1;
 }
 
@@ -246,6 +227,7 @@ dt_guest_info(struct dt_guest *guest, struct dt_guest_info *ret_info)
 	*ret_info = (struct dt_guest_info){
 		.state = state_of(guest),
 		.features = guest->features,
+		.mtu = guest->mtu,
 		.memory_node = guest->memory_node,
 		.connections = guest->connections,
 		.n_pairs = guest->n_pairs,
@@ -284,6 +266,8 @@ dt_guest_tick(struct dt_guest *guest)
 		DT_LOG(ERR, "guest '%s': ring %u is out of service: %s; reset the device or restart the guest",
 			guest->conf->name, ring, fault);
 	}
+	dt_guest_watch_log(guest);
+	dt_guest_doubt(guest);
 	if (!guest->frozen)
 		dt_guest_join(guest);
 	pthread_mutex_unlock(&guest->lock);

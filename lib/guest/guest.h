@@ -39,6 +39,7 @@ struct dt_guest_pair_info {
 struct dt_guest_info {
 	enum dt_guest_state state;
 	uint64_t features; /* negotiated, 0 before */
+	uint16_t mtu; /* that the front end has told, bytes; 0: none */
 	int memory_node; /* of the guest's memory, -1: unknown */
 	uint32_t connections; /* accepted since start */
 	unsigned int n_pairs;

@@ -21,6 +21,7 @@ enum reach {
 	REACHES_ONE_RING,
 	REACHES_ALL,
 	REACHES_MEMORY, /* and all rings with it */
+	REACHES_LOG, /* where all rings mark what they write */
 };
 
 static enum reach
@@ -29,6 +30,8 @@ reach_of(uint32_t request)
 	switch (request) {
 	case DT_SET_MEM_TABLE:
 		return REACHES_MEMORY;
+	case DT_SET_LOG_BASE:
+		return REACHES_LOG;
 	case DT_SET_FEATURES:
 	case DT_SET_VRING_ADDR:
 		return REACHES_ALL;
@@ -59,12 +62,21 @@ let_go(struct dt_guest *guest, const struct dt_message *msg)
 		dt_guest_stop_rings(guest, DT_STOP_PAUSE, DT_CAUSE_LANE_QUEUE_PAUSED);
 		dt_guest_drop_memory(guest);
 		break;
+	case REACHES_LOG:
+		guest->frozen = true;
+		dt_guest_stop_rings(guest, DT_STOP_PAUSE, DT_CAUSE_LANE_QUEUE_PAUSED);
+		dt_guest_drop_log(guest);
+		break;
 	case REACHES_ALL:
 		guest->frozen = true;
 		dt_guest_stop_rings(guest, DT_STOP_PAUSE, DT_CAUSE_LANE_QUEUE_PAUSED);
 		break;
 	}
-	if (msg->request == DT_SET_VRING_BASE) {
+	if (msg->request == DT_SEND_RARP) {
+		dt_guest_announce(guest, msg->payload.mac);
+	} else if (msg->request == DT_NET_SET_MTU) {
+		guest->new_mtu = (uint16_t)msg->payload.u64; /* the library refuses what does not fit */
+	} else if (msg->request == DT_SET_VRING_BASE) {
 		guest->new_base_ring = ring;
 		guest->new_base = (uint16_t)msg->payload.state.num;
 	} else if (msg->request == DT_GET_VRING_BASE) {
@@ -128,12 +140,16 @@ after(int vid, void *raw)
 	reach = reach_of(guest->request);
 	if (reach == REACHES_MEMORY)
 		dt_guest_take_memory(guest);
-	if (reach == REACHES_MEMORY || reach == REACHES_ALL)
+	if (reach == REACHES_LOG)
+		dt_guest_take_log(guest);
+	if (reach == REACHES_MEMORY || reach == REACHES_LOG || reach == REACHES_ALL)
 		guest->frozen = false;
 	if (guest->request == DT_SET_FEATURES)
 		dt_guest_take_features(guest);
 	else if (guest->request == DT_SET_VRING_BASE)
 		guest->ring[guest->new_base_ring].base = guest->new_base;
+	else if (guest->request == DT_NET_SET_MTU)
+		guest->mtu = guest->new_mtu;
 	if (guest->vanished)
 		GUEST_SAY(guest, ERR, "its memory disappeared while a ring was set up; restart it");
 	else if (reach != REACHES_NOTHING)

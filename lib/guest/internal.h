@@ -18,6 +18,7 @@
 #include "turn.h"
 
 struct dt_gmem;
+struct dt_message;
 struct rte_vhost_device_ops;
 
 #define DT_RINGS_MAX (DT_RINGS * DT_CONF_QUEUES_MAX)
@@ -29,6 +30,10 @@ struct dt_guest_ring {
 	bool lingers; /* from_guest: disabled, and still emptied of what the driver had queued before it knew */
 	bool on; /* the worker has it */
 	bool told; /* that it broke */
+	/* see doubt.c */
+	bool was_used; /* the driver has put something in it since it was started */
+	bool listened; /* to its first kick */
+	int kickfd; /* the library's, -1: none that can be listened to */
 };
 
 /* A queue pair as control sees it. */
@@ -70,6 +75,16 @@ struct dt_guest {
 	uint32_t new_base_ring; /* of SET_VRING_BASE, until it has succeeded */
 	uint16_t new_base;
 	bool vanished; /* memory went while the library looked at it */
+	uint16_t mtu; /* that the front end has told, bytes; 0: none */
+	uint16_t new_mtu; /* of NET_SET_MTU, until it has succeeded */
+	bool told_running; /* that the rings run, and with which features */
+	bool doubted; /* that its memory is shared, in this connection */
+	struct dt_gmem *log; /* the migration log's mapping, for faults; NULL: there is none */
+	uint8_t *log_base;
+	uint64_t log_size; /* bytes */
+	bool log_told; /* that it vanished */
+	uint64_t announce_until; /* TSC end of the period in which so many announcements were made: */
+	unsigned int n_announced;
 	struct dt_guest_ring ring[DT_RINGS_MAX];
 	uint64_t say_until; /* TSC end of the period in which so many lines were said: */
 	unsigned int n_news;
@@ -85,8 +100,22 @@ struct dt_guest {
 /** A peer must not fill the log: some lines a period for each guest, faults apart from news. */
 bool dt_guest_may_say(struct dt_guest *guest, uint32_t level);
 
-/** The features that a guest is offered: exactly those that the ring code does. */
-uint64_t dt_guest_features(void);
+/* ---- features.c ---- */
+
+/** The features that a guest is offered: those that the ring code does, without what is off in its configuration. */
+uint64_t dt_guest_features(const struct dt_conf_guest *conf);
+
+/** The features of the protocol that its front end is offered. */
+uint64_t dt_guest_protocol_features(void);
+
+/** Read anew what was negotiated. With the lock held. */
+void dt_guest_take_features(struct dt_guest *guest);
+
+/** Whether feature @p bit was negotiated. With the lock held. */
+bool dt_guest_has(const struct dt_guest *guest, unsigned int bit);
+
+/** Tell what the guest runs with. With the lock held. */
+void dt_guest_say_running(struct dt_guest *guest);
 
 /* ---- session.c ---- */
 
@@ -123,9 +152,6 @@ void dt_guest_resume(struct dt_guest *guest);
 /** Spread packets over receive queues that run and that the driver has begun to fill, too. Also now and then. */
 void dt_guest_join(struct dt_guest *guest);
 
-/** Read anew what was negotiated. */
-void dt_guest_take_features(struct dt_guest *guest);
-
 /* ---- memory.c; with the lock held ---- */
 
 /** Forget the memory table; no ring runs. */
@@ -133,6 +159,33 @@ void dt_guest_drop_memory(struct dt_guest *guest);
 
 /** Copy the library's memory table. */
 void dt_guest_take_memory(struct dt_guest *guest);
+
+/* ---- log.c; with the lock held ---- */
+
+/** Judge SET_LOG_BASE before the library maps what it brings. @return whether to refuse it; that is told */
+bool dt_guest_log_is_bad(struct dt_guest *guest, const struct dt_message *msg, const int fds[], int n_fds);
+
+/** Whether there is a log that does not cover memory up to guest-physical @p end; that is told. */
+bool dt_guest_log_is_short(struct dt_guest *guest, uint64_t end);
+
+/** Forget the log, before the library unmaps it; no ring runs. */
+void dt_guest_drop_log(struct dt_guest *guest);
+
+/** Use the log that the library has now, if any. */
+void dt_guest_take_log(struct dt_guest *guest);
+
+/** Say if the log has vanished. Now and then. */
+void dt_guest_watch_log(struct dt_guest *guest);
+
+/* ---- announce.c; with the lock held ---- */
+
+/** Send a RARP packet as if the guest did, whose address @p mac is; not too many. */
+void dt_guest_announce(struct dt_guest *guest, const uint8_t mac[static RTE_ETHER_ADDR_LEN]);
+
+/* ---- doubt.c; with the lock held ---- */
+
+/** Say if the guest's memory does not seem to be shared with us, once a connection. Now and then. */
+void dt_guest_doubt(struct dt_guest *guest);
 
 /* ---- hook.c ---- */
 

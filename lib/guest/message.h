@@ -19,6 +19,8 @@ enum dt_request {
 	DT_SET_OWNER = 3,
 	DT_RESET_OWNER = 4,
 	DT_SET_MEM_TABLE = 5,
+	DT_SET_LOG_BASE = 6,
+	DT_SET_LOG_FD = 7,
 	DT_SET_VRING_NUM = 8,
 	DT_SET_VRING_ADDR = 9,
 	DT_SET_VRING_BASE = 10,
@@ -30,6 +32,8 @@ enum dt_request {
 	DT_SET_PROTOCOL_FEATURES = 16,
 	DT_GET_QUEUE_NUM = 17,
 	DT_SET_VRING_ENABLE = 18,
+	DT_SEND_RARP = 19,
+	DT_NET_SET_MTU = 20,
 	DT_SET_BACKEND_REQ_FD = 21,
 	DT_SET_STATUS = 39,
 	DT_GET_STATUS = 40,
@@ -44,6 +48,11 @@ struct dt_message {
 	uint32_t size;
 	union {
 		uint64_t u64;
+		uint8_t mac[6];
+		struct {
+			uint64_t size;
+			uint64_t offset;
+		} log;
 		struct {
 			uint32_t index;
 			uint32_t num;

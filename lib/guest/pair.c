@@ -10,6 +10,7 @@ struct order {
 	struct dt_vq *ret_vq;
 	bool ran; /* answers: */
 	bool offered;
+	bool went_on;
 };
 
 /* Several senders may fill a lane in one round; a visit empties it so far, and no guest can hog a worker. */
@@ -128,8 +129,10 @@ static void
 look_at_offer(void *arg)
 {
 	struct order *order = arg;
+	struct dt_vq *vq = &order->pair->vq[order->ring];
 
-	order->offered = order->pair->on[order->ring] && dt_vq_ready(&order->pair->vq[order->ring], 0);
+	order->offered = order->pair->on[order->ring] && dt_vq_ready(vq, 0);
+	order->went_on = dt_vq_base(vq) != vq->base;
 }
 
 bool
@@ -139,6 +142,15 @@ dt_pair_is_offered(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring 
 
 	dt_worker_call(worker, look_at_offer, &order);
 	return order.offered;
+}
+
+bool
+dt_pair_was_offered(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring ring)
+{
+	struct order order = { .pair = pair, .ring = ring };
+
+	dt_worker_call(worker, look_at_offer, &order);
+	return order.offered || order.went_on;
 }
 
 void

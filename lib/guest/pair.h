@@ -67,6 +67,9 @@ bool dt_pair_stop(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring r
 /** Whether the guest offers anything in a ring that runs. */
 bool dt_pair_is_offered(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring ring);
 
+/** Whether it does, or has done so since the ring was started. */
+bool dt_pair_was_offered(struct dt_pair *pair, struct dt_worker *worker, enum dt_ring ring);
+
 /** Close the lane, or change why it is closed, and drain it. */
 void dt_pair_close(struct dt_pair *pair, struct dt_worker *worker, enum dt_cause cause);
 

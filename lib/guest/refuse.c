@@ -45,7 +45,7 @@ dt_message_close_fds(struct dt_message *msg)
 
 /*
  * The library answers far more than was offered: in-flight areas that it writes beyond, postcopy that tells our
- * addresses, logs. What no front end needs of us never reaches it.
+ * addresses. What no front end needs of us never reaches it.
  */
 static bool
 is_known(uint32_t request)
@@ -56,6 +56,8 @@ is_known(uint32_t request)
 	case DT_SET_OWNER:
 	case DT_RESET_OWNER:
 	case DT_SET_MEM_TABLE:
+	case DT_SET_LOG_BASE:
+	case DT_SET_LOG_FD:
 	case DT_SET_VRING_NUM:
 	case DT_SET_VRING_ADDR:
 	case DT_SET_VRING_BASE:
@@ -67,6 +69,8 @@ is_known(uint32_t request)
 	case DT_SET_PROTOCOL_FEATURES:
 	case DT_GET_QUEUE_NUM:
 	case DT_SET_VRING_ENABLE:
+	case DT_SEND_RARP:
+	case DT_NET_SET_MTU:
 	case DT_SET_BACKEND_REQ_FD:
 	case DT_SET_STATUS:
 	case DT_GET_STATUS:
@@ -122,12 +126,15 @@ is_bad_memory(struct dt_guest *guest, const struct dt_message *msg)
 	}
 	for (uint32_t i = 0; i < n_regions; i++) {
 		uint64_t size = msg->payload.memory.regions[i].size, offset = msg->payload.memory.regions[i].offset;
+		uint64_t gpa = msg->payload.memory.regions[i].gpa;
 
 		if (size > MAPPED_MAX || offset > MAPPED_MAX) {
 			mapped = MAPPED_MAX + 1;
 			break;
 		}
 		mapped += size + offset;
+		if (dt_guest_log_is_short(guest, gpa + size >= gpa ? gpa + size : UINT64_MAX))
+			return true;
 	}
 	if (mapped > MAPPED_MAX)
 		GUEST_SAY(guest, ERR, "memory table of more than %llu TiB: refused", MAPPED_MAX >> 40);
@@ -135,9 +142,12 @@ is_bad_memory(struct dt_guest *guest, const struct dt_message *msg)
 }
 
 static bool
-is_packed(const struct dt_guest *guest)
+is_bad_log(struct dt_guest *guest, const struct dt_message *msg)
 {
-	return (guest->features & (1ULL << VIRTIO_F_RING_PACKED)) != 0;
+	int *fds;
+	int n_fds = fds_of(msg, &fds);
+
+	return dt_guest_log_is_bad(guest, msg, fds, n_fds);
 }
 
 bool
@@ -157,10 +167,11 @@ dt_message_refused(struct dt_guest *guest, const struct dt_message *msg)
 		return true;
 	}
 	if (msg->request == DT_SET_VRING_NUM &&
-		(num == 0 || num > 32768 || ((num & (num - 1)) != 0 && !is_packed(guest)))) {
+		(num == 0 || num > 32768 || ((num & (num - 1)) != 0 && !dt_guest_has(guest, VIRTIO_F_RING_PACKED)))) {
 		GUEST_SAY(guest, ERR, "ring %u of %u entries: refused, want at most 32768, a power of two if split",
 			ring, num);
 		return true;
 	}
-	return msg->request == DT_SET_MEM_TABLE && is_bad_memory(guest, msg);
+	return (msg->request == DT_SET_MEM_TABLE && is_bad_memory(guest, msg)) ||
+	       (msg->request == DT_SET_LOG_BASE && is_bad_log(guest, msg));
 }

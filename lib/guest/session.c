@@ -63,6 +63,9 @@ begin_session(struct dt_guest *guest, int vid)
 	guest->vanished = false;
 	guest->features = 0;
 	guest->request = 0;
+	guest->mtu = 0;
+	guest->told_running = false;
+	guest->doubted = false;
 	memset(guest->ring, 0, sizeof(guest->ring));
 	__atomic_store_n(&by_vid[vid], guest, __ATOMIC_RELEASE);
 	for (unsigned int i = 0; i < guest->n_pairs; i++)
@@ -109,10 +112,12 @@ destroy_connection(int vid)
 	pthread_mutex_lock(&guest->lock);
 	dt_guest_stop_rings(guest, DT_STOP_CLOSE, DT_CAUSE_GUEST_NOT_CONNECTED);
 	dt_guest_drop_memory(guest);
+	dt_guest_drop_log(guest);
 	__atomic_store_n(&by_vid[vid], NULL, __ATOMIC_RELEASE);
 	guest->vid = -1;
 	guest->fd = -1;
 	guest->features = 0;
+	guest->mtu = 0;
 	for (unsigned int i = 0; i < guest->n_pairs; i++)
 		if (guest->pairs[i].gone != NULL)
 			dt_worker_call(guest->pairs[i].worker, guest->pairs[i].gone, guest->pairs[i].gone_arg);

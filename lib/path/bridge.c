@@ -85,11 +85,39 @@ look_at_source(struct dt_ingress *in, uint64_t source)
 		learn(in, source);
 }
 
+/* What a guest sends whose address is configured is looked at now and then: answers to another address never come. */
+static void
+look_at_stranger(struct dt_ingress *in, const struct rte_mbuf *pkt)
+{
+	uint64_t source = dt_mac_key(&rte_pktmbuf_mtod(pkt, const struct rte_ether_hdr *)->src_addr);
+
+	__atomic_store_n(&in->look_again, false, __ATOMIC_RELAXED);
+	if (source != in->own && (source & 1) == 0 && source != 0)
+		__atomic_store_n(&in->stranger, source, __ATOMIC_RELAXED);
+}
+
+uint64_t
+dt_bridge_stranger(struct dt_ingress *ingress, unsigned int n)
+{
+	uint32_t n_gone = __atomic_load_n(&ingress[0].n_gone, __ATOMIC_RELAXED);
+	uint64_t found = 0;
+
+	if (ingress[0].told && ingress[0].told_of == n_gone)
+		return 0;
+	for (unsigned int i = 0; i < n && found == 0; i++)
+		found = __atomic_load_n(&ingress[i].stranger, __ATOMIC_RELAXED);
+	ingress[0].told = found != 0;
+	ingress[0].told_of = n_gone;
+	return found;
+}
+
 void
 dt_bridge_forget(void *ingress)
 {
 	struct dt_ingress *in = ingress;
 
+	__atomic_store_n(&in->stranger, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&in->n_gone, in->n_gone + 1, __ATOMIC_RELAXED);
 	prune(in, 0);
 	for (unsigned int i = 0; i < in->n_learnt; i++)
 		dt_fdb_forget(in->bridge->fdb, in->learnt[i]);
@@ -168,6 +196,8 @@ dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 	uint64_t last = UINT64_MAX; /* destination that `to` was found for; no MAC is that */
 	unsigned int start = 0;
 
+	if (unlikely(in->own != 0 && __atomic_load_n(&in->look_again, __ATOMIC_RELAXED)))
+		look_at_stranger(in, pkts[0]);
 	for (unsigned int i = 0; i < n; i++) {
 		const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkts[i], const struct rte_ether_hdr *);
 		uint64_t destination = dt_mac_key(&eth->dst_addr);

@@ -40,9 +40,18 @@ struct dt_ingress {
 	unsigned int lane; /* which of an uplink's lanes these packets take: one, so that a flow keeps its order */
 
 	bool teaches; /* a guest whose MAC is not configured: what it sends is learnt */
+	uint64_t own; /* the MAC that is configured, 0: none */
 
 	/* control sets, the worker clears: look at the next source even if it is the last one again */
 	bool look_again;
+
+	/* the worker writes, control reads */
+	uint64_t stranger; /* another MAC that the guest has used, 0: none was seen */
+	uint32_t n_gone; /* front ends that were here */
+
+	/* control's, in the first pair's ingress: it has told of a stranger, at the front end after so many others */
+	bool told;
+	uint32_t told_of;
 
 	/* the worker's */
 	uint64_t last_source; /* MAC that was dealt with last */
@@ -61,6 +70,12 @@ dt_bridge_look_again(struct dt_ingress *in)
 {
 	__atomic_store_n(&in->look_again, true, __ATOMIC_RELAXED);
 }
+
+/**
+ * A MAC that is not the configured one, but that a guest of @p n queue pairs was seen to send from. Control.
+ * @return it, once for each front end; 0: none, or it was told
+ */
+uint64_t dt_bridge_stranger(struct dt_ingress *ingress, unsigned int n);
 
 /** Forget what was learnt from an ingress. On its worker. */
 void dt_bridge_forget(void *ingress);

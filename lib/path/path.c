@@ -12,6 +12,7 @@
 
 #include "bridge.h"
 #include "fdb.h"
+#include "log.h"
 #include "place.h"
 #include "pool.h"
 
@@ -164,8 +165,10 @@ guest_add(struct dt_path *path, unsigned int i)
 
 	if (err != 0)
 		return err;
-	for (unsigned int pair = 0; pair < conf->n_queues; pair++)
+	for (unsigned int pair = 0; pair < conf->n_queues; pair++) {
+		path->ingress[port][pair].own = conf->has_mac ? dt_mac_key(&conf->mac) : 0;
 		sinks[pair] = sink_into(&path->ingress[port][pair]);
+	}
 	err = dt_guest_new(conf, port, sinks, place, dt_workers_count() == 1, &path->guests[i]);
 	if (err != 0)
 		return err;
@@ -333,6 +336,22 @@ dt_path_free(struct dt_path *path)
 	free(path);
 }
 
+/* Look at sources again; say if one was found that no answer will reach. */
+static void
+tick_ingress(const struct dt_conf_guest *conf, struct dt_ingress *ingress)
+{
+	uint64_t stranger = dt_bridge_stranger(ingress, conf->n_queues);
+	const struct rte_ether_addr *mac = (const struct rte_ether_addr *)&stranger;
+
+	if (stranger != 0)
+		DT_LOG(WARNING,
+			"guest '%s': sends from " RTE_ETHER_ADDR_PRT_FMT ", but its mac= is " RTE_ETHER_ADDR_PRT_FMT
+			": what is for the former does not reach it; make them the same",
+			conf->name, RTE_ETHER_ADDR_BYTES(mac), RTE_ETHER_ADDR_BYTES(&conf->mac));
+	for (unsigned int pair = 0; pair < conf->n_queues; pair++)
+		dt_bridge_look_again(&ingress[pair]);
+}
+
 void
 dt_path_tick(struct dt_path *path)
 {
@@ -341,8 +360,7 @@ dt_path_tick(struct dt_path *path)
 		dt_uplink_tick(path->uplinks[i]);
 	for (unsigned int i = 0; i < path->conf->n_guests; i++) {
 		dt_guest_tick(path->guests[i]);
-		for (unsigned int pair = 0; pair < path->conf->guests[i].n_queues; pair++)
-			dt_bridge_look_again(&path->ingress[path->conf->n_uplinks + i][pair]);
+		tick_ingress(&path->conf->guests[i], path->ingress[path->conf->n_uplinks + i]);
 	}
 }
 

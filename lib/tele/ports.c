@@ -6,6 +6,8 @@
 
 #include <rte_ether.h>
 
+#include "feature.h"
+
 static const char *
 state_of(const struct dt_path *path, unsigned int port)
 {
@@ -148,6 +150,21 @@ add_pairs(struct rte_tel_data *data, const struct dt_guest_info *info)
 	rte_tel_data_add_dict_container(data, "pairs", pairs, 0);
 }
 
+/* "feature_names": ["mrg_rxbuf", "version_1", ...] */
+static void
+add_feature_names(struct rte_tel_data *data, uint64_t features)
+{
+	struct rte_tel_data *names = rte_tel_data_alloc();
+
+	if (names == NULL)
+		return;
+	rte_tel_data_start_array(names, RTE_TEL_STRING_VAL);
+	for (unsigned int bit = 0; bit < 64; bit++)
+		if ((features & 1ULL << bit) != 0 && dt_feature_name(bit) != NULL)
+			rte_tel_data_add_array_string(names, dt_feature_name(bit));
+	rte_tel_data_add_dict_container(data, "feature_names", names, 0);
+}
+
 static void
 add_guest(struct rte_tel_data *data, struct dt_guest *guest)
 {
@@ -164,6 +181,8 @@ add_guest(struct rte_tel_data *data, struct dt_guest *guest)
 	rte_tel_data_add_dict_uint(data, "queues", conf->n_queues);
 	rte_tel_data_add_dict_uint(data, "connections", info.connections);
 	rte_tel_data_add_dict_string(data, "features", features);
+	add_feature_names(data, info.features);
+	rte_tel_data_add_dict_uint(data, "mtu", info.mtu);
 	rte_tel_data_add_dict_string(data, "mergeable", info.features & (1ULL << 15) ? "yes" : "no");
 	rte_tel_data_add_dict_string(data, "event_idx", info.features & (1ULL << 29) ? "yes" : "no");
 	rte_tel_data_add_dict_string(data, "to_guest_ring", running(any_runs(&info, 0)));

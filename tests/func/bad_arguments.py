@@ -98,12 +98,15 @@ def wrong_options_are_told_with_the_right_ones(bench):
 
 @nothing_but_the_program.test
 def wrong_settings_are_told_with_the_range(bench):
-    bench.refused(2, ["--guest vm0: colour: unknown key", "socket, socket_mode, mac, uplink, queues, queue_len"],
+    bench.refused(2, ["--guest vm0: colour: unknown key",
+                      "socket, socket_mode, mac, uplink, queues, queue_len, features_off"],
                   "--guest", VM0 + ",colour=red")
     bench.refused(2, ["--guest vm0: queue_len = 12: out of range, 64 to 65536 packets"],
                   "--guest", VM0 + ",queue_len=12")
     bench.refused(2, ["--guest vm0: queues = 17: out of range, 1 to 16 queue pairs"], "--guest", VM0 + ",queues=17")
     bench.refused(2, ["--guest vm0: queues = 0: out of range, 1 to 16 queue pairs"], "--guest", VM0 + ",queues=0")
+    bench.refused(2, ["--guest vm0: features_off = csum+tso: 'tso' is no feature", "dptap --help"],
+                  "--guest", VM0 + ",features_off=csum+tso")
     bench.refused(2, ["--guest vm0: queue_len = many: not a whole number"], "--guest", VM0 + ",queue_len=many")
     bench.refused(2, ["--guest vm0: queue_len = -64: not a whole number"], "--guest", VM0 + ",queue_len=-64")
     bench.refused(2, ["--uplink net_null0: queues = 17: out of range, 1 to 16"], "--uplink", "net_null0,queues=17",
@@ -145,7 +148,7 @@ def a_wrong_file_is_told_with_section_and_key_or_line(bench):
     bench.refused_file(["dptap.conf: [guest vm0] queue_len = 12: out of range, 64 to 65536 packets"],
                        "[guest vm0]\nsocket = vm0.sock\nqueue_len = 12\n")
     bench.refused_file(["dptap.conf: [guest vm0] colour: unknown key",
-                        "socket, socket_mode, mac, uplink, queues, queue_len"],
+                        "socket, socket_mode, mac, uplink, queues, queue_len, features_off"],
                        "[guest vm0]\nsocket = vm0.sock\ncolour = red\n")
     bench.refused_file(["dptap.conf: [uplinks]: unknown section", "[uplink NAME]"], "[uplinks]\nmtu = 1500\n")
     bench.refused_file(["dptap.conf: [guest]: the name is missing", "[guest NAME]"], "[guest]\nsocket = vm0.sock\n")

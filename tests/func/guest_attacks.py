@@ -15,10 +15,6 @@ from virtqueue import Desc
 
 # requests of the protocol that nobody needs of us, and one that does not exist, with payloads as they should be
 NOT_OFFERED = {
-    "SET_LOG_BASE": (6, struct.pack("=QQ", 4096, 0)),
-    "SET_LOG_FD": (7, b""),
-    "SEND_RARP": (19, bytes(8)),
-    "NET_SET_MTU": (20, struct.pack("=Q", 1500)),
     "IOTLB_MSG": (22, bytes(32)),
     "GET_CONFIG": (24, bytes(268)),
     "SET_CONFIG": (25, bytes(268)),

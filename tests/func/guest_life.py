@@ -58,26 +58,6 @@ def connection(stage):
     return fe
 
 
-# -- what is offered -------------------------------------------------------------------------------------------
-
-
-@three_guests.test
-def exactly_the_features_that_work_are_offered(stage):
-    with connection(stage) as fe:
-        features, protocol = fe.get_features(), fe.get_protocol_features()
-        fe.set_protocol_features(protocol)
-
-        wanted = FEATURES | vu.F_EVENT_IDX
-        equal(features & wanted, wanted, "features that every guest may use")
-        # checksum and segmentation, control queue, several queues, log, packed ring, IOMMU
-        for bit in (0, 1, 2, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18, 19, 20, 21, 22, 23, 26, 33, 34, 57, 58, 59, 60):
-            equal(features >> bit & 1, 0, f"feature bit {bit}")
-        equal(protocol, vu.PROTOCOL_MQ | vu.PROTOCOL_REPLY_ACK | vu.PROTOCOL_BACKEND_REQ | vu.PROTOCOL_STATUS,
-              "protocol features")
-        equal(fe.get_queue_num(), 1, "queue pairs")
-    at_rest(stage)
-
-
 @three_guests.test
 def the_device_status_is_kept(stage):
     vm0 = stage["vm0"]

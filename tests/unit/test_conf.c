@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "conf.h"
+#include "feature.h"
 #include "setting.h"
 
 #define MAX_ARGS 16
@@ -197,6 +198,7 @@ a_guest_with_only_a_socket_has_the_documented_defaults(void **state)
 	assert_string_equal(guest->uplink_name, "");
 	assert_int_equal(guest->uplink, -1);
 	assert_int_equal(guest->n_queues, 1);
+	assert_int_equal(guest->features_off, 0);
 	assert_int_equal(guest->queue_len, 1000);
 	dt_conf_free(conf);
 }
@@ -206,7 +208,7 @@ a_guest_takes_every_key(void **state)
 {
 	struct dt_conf *conf =
 		ACCEPT("--guest", "vm0,socket=/x.sock,socket_mode=client,mac=52:54:00:aB:Cd:01,uplink=wan,"
-				  "queues=16,queue_len=64");
+				  "queues=16,queue_len=64,features_off=csum+packed+guest_uso4");
 	const struct dt_conf_guest *guest = &conf->guests[0];
 	const struct rte_ether_addr mac = { { 0x52, 0x54, 0x00, 0xab, 0xcd, 0x01 } };
 
@@ -215,6 +217,7 @@ a_guest_takes_every_key(void **state)
 	assert_memory_equal(&guest->mac, &mac, sizeof(mac));
 	assert_string_equal(guest->uplink_name, "wan");
 	assert_int_equal(guest->n_queues, 16);
+	assert_int_equal(guest->features_off, 1ULL << 0 | 1ULL << 34 | 1ULL << 54);
 	assert_int_equal(guest->queue_len, 64);
 	dt_conf_free(conf);
 }
@@ -521,6 +524,55 @@ a_malformed_mac_is_refused(void **state)
 }
 
 static void
+features_are_named_as_in_the_specification(void **state)
+{
+	/* no such name; one of the front end's own; nothing between two; case counts */
+	static const char *const bad[] = { "tso", "ctrl_vq", "", "csum+", "CSUM", "log_all", "csum packed" };
+	const struct dt_conf_setting *row = dt_conf_setting_find(DT_CONF_GUEST, "features_off");
+	struct dt_conf_guest guest = { .features_off = 7 };
+	char why[DT_CONF_WHY_SIZE];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(dt_conf_value_set(row, &guest, bad[i], why), -EINVAL);
+	assert_int_equal(guest.features_off, 7);
+	REFUSE("--guest vm0: features_off = csum+tso: 'tso' is no feature that can be off; see the list in dptap "
+	       "--help",
+		"--guest", "vm0,socket=/x,features_off=csum+tso");
+
+	for (unsigned int bit = 0; bit < 64; bit++) {
+		if (dt_feature_name(bit) == NULL)
+			continue;
+		assert_int_equal(dt_feature_bit(dt_feature_name(bit), strlen(dt_feature_name(bit))), bit);
+		if (!dt_feature_can_be_off(bit))
+			continue;
+		assert_int_equal(dt_conf_value_set(row, &guest, dt_feature_name(bit), why), 0);
+		assert_int_equal(guest.features_off, 1ULL << bit);
+	}
+	assert_null(dt_feature_name(4));
+	assert_null(dt_feature_name(64));
+}
+
+static void
+a_feature_that_is_off_takes_its_dependants_with_it(void **state)
+{
+	const uint64_t guest_csum = 1ULL << 1, guest_tso4 = 1ULL << 7, guest_tso6 = 1ULL << 8, guest_ecn = 1ULL << 9,
+		       guest_ufo = 1ULL << 10, guest_uso = 3ULL << 54, csum = 1ULL << 0, host_tso = 3ULL << 11,
+		       host_ecn = 1ULL << 13, host_ufo = 1ULL << 14, host_uso = 1ULL << 56, packed = 1ULL << 34,
+		       in_order = 1ULL << 35, version_1 = 1ULL << 32;
+	const uint64_t guests = guest_csum | guest_tso4 | guest_tso6 | guest_ecn | guest_ufo | guest_uso;
+	const uint64_t hosts = csum | host_tso | host_ecn | host_ufo | host_uso,
+		       all = guests | hosts | packed | in_order;
+
+	assert_int_equal(dt_feature_sound(all | version_1), all | version_1);
+	assert_int_equal(dt_feature_sound((all | version_1) & ~guest_csum), hosts | packed | in_order | version_1);
+	assert_int_equal(dt_feature_sound((all | version_1) & ~csum), guests | packed | in_order | version_1);
+	assert_int_equal(dt_feature_sound(all), guests | hosts);
+	assert_int_equal(dt_feature_sound(guests & ~guest_tso4), guests & ~guest_tso4);
+	assert_int_equal(dt_feature_sound(guests & ~guest_tso4 & ~guest_tso6), guest_csum | guest_ufo | guest_uso);
+	assert_int_equal(dt_feature_sound(hosts & ~host_tso), csum | host_ufo | host_uso);
+}
+
+static void
 a_text_that_does_not_fit_is_refused(void **state)
 {
 	char *socket = repeat('s', DT_SOCKET_SIZE), *device = repeat('d', DT_DEVICE_SIZE);
@@ -592,7 +644,7 @@ static void
 an_unknown_key_is_refused_with_the_known_ones(void **state)
 {
 	REFUSE("--guest vm0: colour: unknown key; a guest takes socket, socket_mode, mac, uplink, queues, "
-	       "queue_len",
+	       "queue_len, features_off",
 		"--guest", "vm0,socket=/x,colour=red");
 	REFUSE("--uplink u: socket: unknown key; an uplink takes device, mode, mtu, queues, promiscuous, rx_desc, "
 	       "tx_desc, "
@@ -600,7 +652,7 @@ an_unknown_key_is_refused_with_the_known_ones(void **state)
 		"--uplink", "u,socket=/x");
 	refuse_file("dptap.conf: [dptap] colour: unknown key; [dptap] takes mbufs", "[dptap]\ncolour = red\n");
 	refuse_file("dptap.conf: [guest vm0] Socket: unknown key; a guest takes socket, socket_mode, mac, uplink, "
-		    "queues, queue_len",
+		    "queues, queue_len, features_off",
 		"[guest vm0]\nSocket = /x\n");
 }
 
@@ -1219,6 +1271,8 @@ main(void)
 		cmocka_unit_test(the_range_messages_read_as_documented),
 		cmocka_unit_test(choices_and_switches_take_their_words_only),
 		cmocka_unit_test(a_malformed_mac_is_refused),
+		cmocka_unit_test(features_are_named_as_in_the_specification),
+		cmocka_unit_test(a_feature_that_is_off_takes_its_dependants_with_it),
 		cmocka_unit_test(a_text_that_does_not_fit_is_refused),
 		cmocka_unit_test(a_message_is_one_line_whatever_the_value_holds),
 		cmocka_unit_test(empty_values_and_outer_blanks_are_refused),
