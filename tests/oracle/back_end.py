@@ -9,7 +9,7 @@ import contextlib
 import struct
 import tempfile
 
-from frames import ETHERTYPE, mac
+from frames import BROADCAST, ETHERTYPE, mac
 from guest import FEATURES, GSO_NONE, GSO_UDP, GSO_UDP_L4, read_header
 from stage import bridge, mac_of
 from testing import Failure, equal, wait_until
@@ -23,6 +23,9 @@ ALL, NONE, UPLINK = DESTINATIONS = ("vm1", "vm2", "net_pcap0")
 
 ADDRESS = {ALL: mac_of(ALL), NONE: mac_of(NONE), UPLINK: mac(0x999)}
 DIRECTION = {ALL: "to_guest", NONE: "to_guest", UPLINK: "port_tx"}
+
+CUTS = ((), (12,), (12, 14), (5, 7, 2, 33), (11, 0, 1, 20))
+"""How the sender lays header and frame out over descriptors, in turn."""
 
 QUEUE_LEN = 16384
 """Lanes hold the segments of any one case, 65535 bytes cut very small excepted."""
@@ -93,15 +96,18 @@ class BackEnd:
         self.sender = stage[SENDER]
         self.streams = {ALL: _Stream(lambda: self._received(ALL)), NONE: _Stream(lambda: self._received(NONE)),
                         UPLINK: _Stream(_File(capture.into[0]))}
+        self._addresses = []
         self._number = 0
-        self._seen = {}
-        self.dropped = 0
 
     def _received(self, name):
         return [(came.frame, _without_hint(came.frame, read_header(came.header))) for came in self.stage[name].poll()]
 
-    def ask(self, cases, together=16):
-        """What becomes of each case: [{destination: Verdict}, ...]."""
+    def ask(self, cases, flood=False, together=16):
+        """What becomes of each case: [{destination: Verdict}, ...].
+
+        Each is sent to every destination by itself; or, as a `flood`, once to all of them, who then share its data.
+        """
+        self._addresses = [BROADCAST] if flood else list(ADDRESS.values())
         answers = []
         for at in range(0, len(cases), together):
             some = cases[at : at + together]
@@ -113,8 +119,9 @@ class BackEnd:
         """Send cases to every destination: [{destination: frames}, ...]."""
         first, end = self._number, self._number + len(cases)
         for case in cases:
-            for name in DESTINATIONS:
-                self._post(name, case)
+            for address in self._addresses:
+                data = (address + case.frame[6:])[: len(case.frame)]
+                self.sender.post(data, case.header, CUTS[self._number % len(CUTS)])
             for name in DESTINATIONS:
                 self.sender.post(ADDRESS[name] + _END + struct.pack("!HI", ETHERTYPE, self._number) + bytes(42))
             self._number += 1
@@ -127,10 +134,6 @@ class BackEnd:
 
         wait_until(all_came, lambda: f"the end of {cases[0]} and {len(cases) - 1} more", pause=0.0002)
         return [{name: self.streams[name].closed.pop(number) for name in DESTINATIONS} for number in range(first, end)]
-
-    def _post(self, name, case):
-        data = (ADDRESS[name] + case.frame[6:])[: len(case.frame)]
-        self.sender.post(data, case.header)
 
     def _verdicts(self, case, frames):
         """The frames that came, and the reason of what did not: asked once more, alone, if something may be missing."""
@@ -154,13 +157,14 @@ class BackEnd:
             now = self._drops()
             ours.clear()
             ours.update({key: now[key] - before.get(key, 0) for key in now if now[key] != before.get(key, 0)})
-            missing = sum(1 for name in DESTINATIONS if not frames[name])
-            return sum(ours.values()) >= missing
+            missing = [name for name in DESTINATIONS if not frames[name]]
+            refused = sum(n for (port, _, _), n in ours.items() if port == SENDER)
+            return refused == len(self._addresses) or sum(ours.values()) >= len(missing)
 
         wait_until(told, lambda: f"the drops of {case}: {ours}")
         for (port, reason, cause), n in ours.items():
             if port == SENDER:
-                equal(n, len(DESTINATIONS), f"drops of {case} as {cause} where it was sent")
+                equal(n, len(self._addresses), f"drops of {case} as {cause} where it was sent")
                 reasons = {name: reason for name in DESTINATIONS}
             else:
                 reasons[port] = reason
@@ -177,16 +181,17 @@ class BackEnd:
 
 
 @contextlib.contextmanager
-def back_end():
-    """A dptap with a sender and the three destinations, all of them up."""
+def back_end(rings=FEATURES):
+    """A dptap with a sender and the three destinations, all of them up; `rings`: the features of all three guests."""
     with tempfile.TemporaryDirectory(prefix="dptap-oracle-") as directory:
         capture = Capture(directory, [[]])
         lanes = {name: {"queue_len": QUEUE_LEN} for name in DESTINATIONS}
         with bridge(SENDER, ALL, NONE, nic=capture, settings=lanes, memory=1024) as stage:
             for name, extra in ((SENDER, vu.HOST_OFFLOADS), (ALL, vu.GUEST_OFFLOADS), (NONE, 0)):
-                stage.bring(name, None if name == SENDER else (2048,), features=FEATURES | extra, queue_size=1024)
-                if extra & ~stage[name].features:
-                    raise Failure(f"{name} was not offered features {extra & ~stage[name].features:#x}")
+                stage.bring(name, None if name == SENDER else (2048,), features=rings | extra, queue_size=1024)
+                missing = (rings | extra) & ~stage[name].features
+                if missing:
+                    raise Failure(f"{name} was not offered features {missing:#x}")
             yield BackEnd(stage, capture)
             stage.dptap.settle()
             stage.dptap.stop()

@@ -25,8 +25,10 @@ from back_end import DESTINATIONS, back_end
 from cases import fixed, random_cases
 from differences import DIFFERENCES, NAMES, expected, find
 from kernel_tap import Answer, KernelTap
+from guest import FEATURES, PACKED
 from testing import Failure, Skip, check, main, scenario
 from verdict import read_runs, shown, write_runs
+import vhost_user as vu
 
 TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "recorded.csv")
 RECORDED_SEED = 1
@@ -99,12 +101,12 @@ class Stage:
     def kernel(self, cases):
         return ask_kernel(self.live, cases) if self.live else self.recorded.ask(cases)
 
-    def compare(self, cases):
+    def compare(self, cases, flood=False):
         """Ask both about cases; fails with all disagreements. Says how much was compared."""
         begin = time.monotonic()
         theirs = self.kernel(cases)
         middle = time.monotonic()
-        ours = self.back_end.ask(cases)
+        ours = self.back_end.ask(cases, flood)
         end = time.monotonic()
         wrong, explained = [], 0
         for case, answers, verdicts in zip(cases, theirs, ours):
@@ -124,8 +126,8 @@ class Stage:
         check(not wrong, f"{len(wrong)} disagreements with the kernel's tap")
 
 
-@scenario
-def both_sides():
+def both(rings):
+    """The kernel, and a dptap with guests of such rings."""
     with contextlib.ExitStack() as stack:
         live = lacking = None
         try:
@@ -133,7 +135,17 @@ def both_sides():
         except Skip as reason:
             lacking = reason
             print(f"# the kernel's recorded answers count: {reason}")
-        yield Stage(stack.enter_context(back_end()), live, lacking)
+        yield Stage(stack.enter_context(back_end(rings)), live, lacking)
+
+
+@scenario
+def both_sides():
+    yield from both(FEATURES)
+
+
+@scenario
+def both_sides_with_packed_rings():
+    yield from both(PACKED | vu.F_IN_ORDER)
 
 
 @both_sides.test
@@ -150,11 +162,6 @@ def each_question_is_answered_as_by_the_kernels_tap(stage):
 
 
 @both_sides.test
-def so_are_the_recorded_random_ones(stage):
-    stage.compare(stage.recorded.cases[len(fixed()) :])
-
-
-@both_sides.test
 def so_are_random_ones(stage):
     if not stage.live:
         raise Skip(f"{stage.lacking}")
@@ -162,6 +169,16 @@ def so_are_random_ones(stage):
     print(f"# --seed {seed} --cases {Options.n_cases}", flush=True)
 
     stage.compare(random_cases(seed, Options.n_cases))
+
+
+@both_sides_with_packed_rings.test
+def so_are_the_recorded_random_ones(stage):
+    stage.compare(stage.recorded.cases[len(fixed()) :])
+
+
+@both_sides_with_packed_rings.test
+def so_is_what_goes_to_all_at_once(stage):
+    stage.compare(stage.recorded.cases, flood=True)
 
 
 @both_sides.test
