@@ -122,6 +122,22 @@
 	  "the frame lies in several mbufs, the NIC takes one, and the frame does not fit into it", \
 	  "jumbo frames on a NIC whose driver cannot send from several buffers", \
 	  "lower the MTU, or use a NIC with multi-segment transmit") \
+	X(GSO_MALFORMED, gso_malformed, SKB_GSO_SEG, \
+	  "a packet that a guest left to be cut has other headers or lengths than its virtio_net_hdr promised", \
+	  "a broken or hostile driver in the guest, or a program that writes such packets to a packet socket", \
+	  "update or reboot the guest; look in it for that program") \
+	X(GSO_NO_MBUF, gso_no_mbuf, SKB_GSO_SEG, \
+	  "a large packet could not be cut into segments, or not to its end: the mbuf pool is empty", \
+	  "many large packets at once to a guest that reads slowly or takes no large ones", \
+	  "raise mbufs= in [dptap]; let the receiving guest take tso and gso") \
+	X(CSUM_MALFORMED, csum_malformed, SKB_CSUM, \
+	  "a checksum that was left to be completed lies outside its packet", \
+	  "a network driver that hands over packets with transmit flags set", \
+	  "report it to the maintainers of dptap, with the name of the driver") \
+	X(CSUM_NO_MBUF, csum_no_mbuf, SKB_CSUM, \
+	  "a checksum could not be completed: the packet is shared and had to be copied, but the mbuf pool is empty", \
+	  "a broadcast storm, or mbufs= set lower than the lanes can hold", \
+	  "raise mbufs= in [dptap]; look for the loop") \
 	X(HDR_TRUNCATED, hdr_truncated, DEV_HDR, \
 	  "the chain ends before its virtio_net_hdr does", \
 	  "a broken or hostile driver in the guest", \
@@ -131,13 +147,29 @@
 	  "a broken or hostile driver in the guest", \
 	  "update or reboot the guest") \
 	X(HDR_GSO_SIZE, hdr_gso_size, DEV_HDR, \
-	  "virtio_net_hdr asks for segments of zero bytes", \
+	  "virtio_net_hdr asks for segments of 0 or 65,535 bytes, or USO for more than 128 datagrams", \
 	  "a broken or hostile driver in the guest", \
 	  "update or reboot the guest") \
 	X(HDR_GSO_NOT_NEGOTIATED, hdr_gso_not_negotiated, DEV_HDR, \
 	  "virtio_net_hdr asks for a segmentation that was not negotiated", \
 	  "a broken or hostile driver in the guest, or one that kept its offloads over a restart", \
 	  "reset the guest's network device; update its driver") \
+	X(HDR_GSO_CSUM, hdr_gso_csum, DEV_HDR, \
+	  "virtio_net_hdr asks for a segmentation, but not for the checksum that goes with it", \
+	  "a broken or hostile driver in the guest", \
+	  "update or reboot the guest") \
+	X(HDR_GSO_PROTOCOL, hdr_gso_protocol, DEV_HDR, \
+	  "virtio_net_hdr asks for a segmentation of TCP or UDP, and the packet is neither", \
+	  "a broken or hostile driver in the guest", \
+	  "update or reboot the guest") \
+	X(HDR_LEN_TOO_LONG, hdr_len_too_long, DEV_HDR, \
+	  "virtio_net_hdr says that the headers are longer than the packet", \
+	  "a broken or hostile driver in the guest", \
+	  "update or reboot the guest") \
+	X(HDR_CSUM_START, hdr_csum_start, DEV_HDR, \
+	  "virtio_net_hdr lets the checksum begin in front of where a transport header can be", \
+	  "a broken or hostile driver in the guest", \
+	  "update or reboot the guest") \
 	X(HDR_CSUM_RANGE, hdr_csum_range, DEV_HDR, \
 	  "virtio_net_hdr places the checksum outside the packet", \
 	  "a broken or hostile driver in the guest", \

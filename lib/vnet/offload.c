@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vnet.h"
 
+#include <stdio.h>
+
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
 #include <rte_mbuf_dyn.h>
 #include <rte_sctp.h>
+
+#include "internal.h"
 
 uint64_t dt_vnet_uso, dt_vnet_ecn;
 
@@ -152,4 +159,52 @@ dt_vnet_header(const struct rte_mbuf *m, uint64_t features, struct virtio_net_hd
 		hdr.flags = VIRTIO_NET_HDR_F_DATA_VALID;
 	}
 	*ret_hdr = hdr;
+}
+
+/* The IP header of what was merged: its length may be that of the first part, and its checksum of neither. */
+static void
+set_ip_length(uint8_t *ip, const struct dt_packet *packet, uint32_t l3)
+{
+	uint16_t len;
+
+	if (packet->v6) {
+		len = rte_cpu_to_be_16((uint16_t)(l3 - sizeof(struct rte_ipv6_hdr)));
+		memcpy(ip + offsetof(struct rte_ipv6_hdr, payload_len), &len, sizeof(len));
+		return;
+	}
+	len = rte_cpu_to_be_16((uint16_t)l3);
+	memcpy(ip + offsetof(struct rte_ipv4_hdr, total_length), &len, sizeof(len));
+	memset(ip + offsetof(struct rte_ipv4_hdr, hdr_checksum), 0, sizeof(len));
+	len = (uint16_t)~dt_sum_fold(dt_sum(ip, packet->l3_len));
+	memcpy(ip + offsetof(struct rte_ipv4_hdr, hdr_checksum), &len, sizeof(len));
+}
+
+bool
+dt_vnet_from_lro(struct rte_mbuf *m)
+{
+	uint8_t *view = rte_pktmbuf_mtod(m, uint8_t *), *tcp;
+	struct dt_packet packet;
+	uint32_t l4, l4_len;
+	uint16_t sum;
+
+	if (!dt_is_own(m) || m->data_len < RTE_MIN(m->pkt_len, (uint32_t)HEADERS_MAX) ||
+		m->data_len < RTE_ETHER_HDR_LEN || m->tso_segsz == 0 ||
+		!dt_packet_parse(view, m->pkt_len, dt_packet_type(view), &packet) || packet.proto != IPPROTO_TCP)
+		return false;
+	l4 = packet.l2_len + packet.l3_len;
+	tcp = view + l4;
+	if (l4 + sizeof(struct tcphdr) > m->pkt_len || m->pkt_len - packet.l2_len > UINT16_MAX)
+		return false;
+	l4_len = (tcp[12] >> 4) * 4u;
+	if (l4_len < sizeof(struct tcphdr) || l4 + l4_len + m->tso_segsz >= m->pkt_len)
+		return false;
+	set_ip_length(view + packet.l2_len, &packet, m->pkt_len - packet.l2_len);
+	sum = dt_sum_fold(dt_sum_pseudo(view, &packet) + dt_sum_of(m->pkt_len - l4));
+	memcpy(tcp + offsetof(struct tcphdr, check), &sum, sizeof(sum));
+	dt_mbuf_lengths(m, &packet, l4_len, m->tso_segsz);
+	m->ol_flags &= ~(RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK);
+	m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM |
+		       (packet.v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM) |
+		       ((tcp[13] & 0x80) != 0 ? dt_vnet_ecn : 0);
+	return true;
 }

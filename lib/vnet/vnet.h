@@ -154,23 +154,48 @@ void dt_vnet_header(const struct rte_mbuf *m, uint64_t features, struct virtio_n
  */
 enum dt_cause dt_vnet_complete(struct rte_mbuf **m, struct rte_mempool *pool);
 
+/** The longest headers that a segment can have; see HEADERS_MAX in internal.h. */
+#define DT_VNET_CUT_HDR_MAX 648
+
 /** A packet that is being cut into segments. */
 struct dt_vnet_cut {
-	/* set by dt_vnet_cut_begin(), for the books */
+	/* for the books: set when it begins */
 	uint32_t n_segs; /* above 1 */
 	uint64_t bytes; /* of all segments, headers included */
 
-	/* dt_vnet_cut_next() writes: what is still to come */
+	/* for the books: what is still to come */
 	uint32_t left_segs;
 	uint64_t left_bytes;
 
-	/* inside */
+	/* the rest belongs to the functions below */
 	struct rte_mempool *pool;
-	const struct rte_mbuf *m; /* the packet */
+	enum { DT_VNET_CUT_TCP, DT_VNET_CUT_USO, DT_VNET_CUT_UFO } kind;
+	bool v6;
+	bool checksum; /* complete it */
+	bool one_segment; /* copy payload into the header's mbuf */
+	uint16_t size; /* payload bytes of a segment */
+	uint16_t l2_len;
+	uint16_t l3_len; /* without the fragment header that UFO adds to IPv6 */
+	uint16_t hdr_len; /* bytes of hdr */
+	uint16_t ip_sum; /* of what all segments have in common in the IPv4 header, */
+	uint16_t l4_sum; /* in the TCP or UDP header, */
+	uint16_t pseudo_sum; /* and in the pseudo header */
+	uint16_t id; /* IPv4's, of the next segment */
+	uint16_t tcp_flags; /* with the header's length */
+	uint32_t tcp_seq;
+	uint32_t payload_len;
+	uint64_t seg_flags; /* ol_flags and tx_offload of each segment */
+	uint64_t seg_offload;
+	uint32_t done; /* payload bytes that are in segments */
+	struct rte_mbuf *m; /* where the payload goes on, */
+	uint32_t offset; /* within m */
+	const struct rte_mbuf *packet;
+	uint8_t udp[8]; /* UFO: the payload's first bytes, with their checksum */
+	uint8_t hdr[DT_VNET_CUT_HDR_MAX]; /* of a segment, with zeros where they differ */
 };
 
 /**
- * Begin to cut a packet to cut, as skb_gso_segment() of Linux 6.x does.
+ * Begin to cut a packet into what skb_gso_segment() of Linux 6.x makes of it, byte for byte.
  *
  * @param m            stays the caller's, who gives it up by dt_replaced() behind the last segment, or drops it
  * @param pool         for segments: a header of their own, and indirect mbufs for payload
