@@ -316,15 +316,15 @@ def a_buffer_that_cannot_be_filled_is_marked_all_the_same(stage):
         one.enable_pairs(1)
         stage.dptap.wait_state("vm1", "RUNNING")
         gpa = one.memory.alloc(2048)
-        with stage.dptap.frozen():
-            one.to_guest.post([Desc(gpa, 2048), Desc(0xDEAD_0000_0000, 2048)])
-            one.to_guest.publish()
-            other.post(frame(mac_of("vm1"), mac_of("vm0"), 3000, stage.number()))
-            other.publish()
-            moving.log.clear()
-            shadow = Shadow(one, moving.log)
 
         with stage.dptap.expect_drops({("vm1", "to_guest", "addr_outside_memory"): 1}, ["vm0", "vm1"]):
+            with stage.dptap.frozen():
+                one.to_guest.post([Desc(gpa, 2048), Desc(0xDEAD_0000_0000, 2048)])
+                one.to_guest.publish()
+                other.post(frame(mac_of("vm1"), mac_of("vm0"), 3000, stage.number()))
+                other.publish()
+                moving.log.clear()
+                shadow = Shadow(one, moving.log)
             other.wait_sent()
             wait_until(lambda: one.poll() or one.empty_buffers, "the buffer to come back")
 
