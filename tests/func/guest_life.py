@@ -49,6 +49,14 @@ def at_rest(stage):
     stage.dptap.settle()
 
 
+def hear_announcements(stage):
+    """Some messages make dptap announce vm0 to the others; they have heard nothing else."""
+    stage.dptap.settle()
+    for name in ("vm1", "vm2"):
+        for received in stage[name].poll():
+            equal(received.frame[12:14].hex(), "8035", f"EtherType of a frame that {name} got from nobody: RARP")
+
+
 def connection(stage):
     """A front end on vm0's socket that has said nothing yet, the one before it gone for good."""
     stage.drop("vm0")
@@ -199,6 +207,7 @@ def random_messages_in_random_order_cost_the_connection_only(stage):
             except (vu.Refused, OSError):
                 pass
     equal(stage.dptap.alive(), True, "dptap lives")
+    hear_announcements(stage)
     at_rest(stage)
 
 
