@@ -130,6 +130,10 @@
 	  "a large packet could not be cut into segments, or not to its end: the mbuf pool is empty", \
 	  "many large packets at once to a guest that reads slowly or takes no large ones", \
 	  "raise mbufs= in [dptap]; let the receiving guest take tso and gso") \
+	X(GSO_TAKEN_NO_MORE, gso_taken_no_more, SKB_GSO_SEG, \
+	  "a large packet waited for a guest that meanwhile started its device anew, and takes no such packets any more", \
+	  "the guest's driver was loaded again with other settings, or another system was booted, under traffic", \
+	  "nothing; the sender repeats it, and is cut for from then on") \
 	X(CSUM_MALFORMED, csum_malformed, SKB_CSUM, \
 	  "a checksum that was left to be completed lies outside its packet", \
 	  "a network driver that hands over packets with transmit flags set", \

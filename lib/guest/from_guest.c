@@ -208,7 +208,8 @@ take_chain(struct dt_pair *pair, struct tally *tally, uint16_t head)
 		return;
 	}
 	fill(*tally->mbufs, more, n_more, pieces, piece, offset, frame_len);
-	settle(pair, tally, *tally->mbufs++, dt_vnet_check(&hdr.hdr, frame_len, vq->features));
+	settle(pair, tally, *tally->mbufs, dt_vnet_take(&hdr.hdr, vq->features, *tally->mbufs));
+	tally->mbufs++;
 }
 
 static __rte_always_inline void
@@ -223,7 +224,7 @@ take_simple(struct dt_pair *pair, struct tally *tally, const struct slot *slot)
 	rte_compiler_barrier(); /* hdr is what was read now; the guest may write there at any time */
 	mbuf_reset(m, frame_len);
 	rte_memcpy(rte_pktmbuf_mtod(m, void *), slot->src + vq->hdr_len, frame_len);
-	settle(pair, tally, m, dt_vnet_check(&hdr, frame_len, vq->features));
+	settle(pair, tally, m, dt_vnet_take(&hdr, vq->features, m));
 }
 
 /* Walks that one visit may take, so that a guest of nothing but long chains costs others no more than a burst does. */

@@ -17,17 +17,31 @@ struct slot {
 	uint8_t *dst;
 };
 
+/* What is to be said of a packet that does not leave anything undone, in the header's first eight bytes. */
+static __rte_always_inline uint64_t
+plain_header(const struct dt_vq *vq, const struct rte_mbuf *pkt)
+{
+	static const struct virtio_net_hdr valid = { .flags = VIRTIO_NET_HDR_F_DATA_VALID };
+	uint64_t first = 0;
+
+	if ((pkt->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD &&
+		(vq->features & (1ULL << VIRTIO_NET_F_GUEST_CSUM)) != 0)
+		memcpy(&first, &valid, sizeof(first));
+	return first;
+}
+
 static __rte_always_inline void
-put_header(const struct dt_vq *vq, uint8_t *to, uint16_t num_buffers)
+put_header(const struct dt_vq *vq, uint8_t *to, const struct rte_mbuf *pkt, uint16_t num_buffers)
 {
 	const uint32_t tail = (uint32_t)num_buffers << 16;
+	const uint64_t first = plain_header(vq, pkt);
 	uint64_t old;
 	uint32_t old_tail;
 
 	/* Writing what is there already would cost the guest's CPU the line; a call to memcpy() costs more than all. */
 	memcpy(&old, to, sizeof(old));
-	if (unlikely(old != 0))
-		memset(to, 0, sizeof(old));
+	if (unlikely(old != first))
+		memcpy(to, &first, sizeof(first));
 	if (likely(vq->hdr_len == sizeof(struct virtio_net_hdr_mrg_rxbuf))) {
 		memcpy(&old_tail, to + sizeof(old), sizeof(old_tail));
 		if (unlikely(old_tail != tail))
@@ -35,6 +49,20 @@ put_header(const struct dt_vq *vq, uint8_t *to, uint16_t num_buffers)
 	} else {
 		memset(to + sizeof(old), 0, sizeof(uint16_t));
 	}
+	if (unlikely((pkt->ol_flags & DT_VNET_WORK) != 0)) {
+		struct virtio_net_hdr hdr;
+
+		dt_vnet_header(pkt, vq->features, &hdr);
+		memcpy(to, &hdr, sizeof(hdr));
+	}
+}
+
+/* Whether the guest takes what is undone; it may have come back with other features while the packet waited. */
+static __rte_always_inline bool
+is_taken(const struct dt_vq *vq, const struct rte_mbuf *pkt)
+{
+	return likely((pkt->ol_flags & DT_VNET_WORK) == 0) ||
+	       (dt_vnet_needs(pkt) & ~dt_vnet_guest_takes(vq->features)) == 0;
 }
 
 /* A header's line that the frame does not share is mostly read only; the frame's own are written. */
@@ -52,7 +80,7 @@ prefetch_buffer(const struct dt_vq *vq, const uint8_t *dst)
 static __rte_always_inline bool
 locate(const struct dt_vq *vq, const struct dt_vq_desc *d, const struct rte_mbuf *pkt, struct slot *slot)
 {
-	if (unlikely(pkt->nb_segs != 1 || d->len < pkt->pkt_len + vq->hdr_len))
+	if (unlikely(pkt->nb_segs != 1 || d->len < pkt->pkt_len + vq->hdr_len || !is_taken(vq, pkt)))
 		return false;
 	slot->dst = dt_gmem_at(vq->mem, d->addr, d->len);
 	if (unlikely(slot->dst == NULL))
@@ -116,7 +144,7 @@ give_simple(struct dt_pair *pair, struct rte_mbuf **pkts, const struct slot *slo
 	if (!packed)
 		dt_split_prefetch_used(vq, n);
 	for (unsigned int i = 0; i < n; i++) {
-		put_header(vq, slots[i].dst, 1);
+		put_header(vq, slots[i].dst, pkts[i], 1);
 		rte_memcpy(slots[i].dst + vq->hdr_len, rte_pktmbuf_mtod(pkts[i], void *), pkts[i]->pkt_len);
 	}
 	for (unsigned int i = 0; i < n; i++)
@@ -243,7 +271,7 @@ write_packet(struct dt_pair *pair, const struct rte_mbuf *pkt, uint16_t num_buff
 	uint8_t hdr[DT_VNET_HDR_MRG] = { 0 };
 	uint32_t piece = 0, offset = 0;
 
-	put_header(vq, hdr, num_buffers);
+	put_header(vq, hdr, pkt, num_buffers);
 	copy_in(&pair->pieces, &piece, &offset, hdr, vq->hdr_len);
 	for (const struct rte_mbuf *m = pkt; m != NULL; m = m->next)
 		copy_in(&pair->pieces, &piece, &offset, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
@@ -267,6 +295,22 @@ use_chains(struct dt_pair *pair, const struct chains *chains, bool written)
 	dt_vq_publish(vq, vq->packed, steps_of(pair, chains));
 }
 
+/*
+ * Do what the guest does not take undone any more. A large packet cannot be cut here, where its segments would have no
+ * place to wait.
+ *
+ * @return DT_CAUSE_MAX: nothing is left that the guest does not take
+ */
+static enum dt_cause
+catch_up(struct dt_pair *pair, struct rte_mbuf **pkt)
+{
+	if (likely(is_taken(&pair->vq[DT_RING_TO_GUEST], *pkt)))
+		return DT_CAUSE_MAX;
+	if (((*pkt)->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG)) != 0)
+		return DT_CAUSE_GSO_TAKEN_NO_MORE;
+	return dt_vnet_complete(pkt, pair->pool);
+}
+
 /* One packet of any kind into buffers of any kind. @return whether it left the lane */
 static __rte_noinline bool
 give_any(struct dt_pair *pair, struct rte_mbuf *pkt)
@@ -279,6 +323,9 @@ give_any(struct dt_pair *pair, struct rte_mbuf *pkt)
 	case LATER:
 		return false;
 	case FITS:
+		cause = catch_up(pair, &pkt);
+		if (unlikely(cause != DT_CAUSE_MAX))
+			break; /* the buffers wait for the next */
 		write_packet(pair, pkt, (uint16_t)chains.n);
 		use_chains(pair, &chains, true);
 		if (likely(!dt_gmem_vanished(vq->mem))) {

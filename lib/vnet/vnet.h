@@ -89,31 +89,6 @@ uint32_t dt_vnet_nic_takes(uint64_t tx_offload_capa);
 /** What an egress must take for @p m to pass as it is; 0: any does. */
 uint32_t dt_vnet_needs(const struct rte_mbuf *m);
 
-/** The verdict where the header is not all zeros. See dt_vnet_check(). */
-enum dt_cause dt_vnet_judge(const struct virtio_net_hdr *hdr, uint32_t frame_len, uint64_t features);
-
-/**
- * Judge the header that came with a frame.
- *
- * @param hdr        a copy; num_buffers is not looked at, a driver may leave anything there (virtio 1.2, 5.1.6.2)
- * @param frame_len  bytes of the frame without this header
- * @param features   what the guest negotiated
- * @return DT_CAUSE_MAX: it is good; else why the frame is to be dropped
- */
-static inline enum dt_cause
-dt_vnet_check(const struct virtio_net_hdr *hdr, uint32_t frame_len, uint64_t features)
-{
-	uint64_t first;
-	uint16_t rest;
-
-	/* flags and gso_type are zero for nearly all; then nothing else in the header has a meaning */
-	memcpy(&first, hdr, sizeof(first));
-	memcpy(&rest, &hdr->csum_offset, sizeof(rest));
-	if (likely((first | rest) == 0))
-		return DT_CAUSE_MAX;
-	return dt_vnet_judge(hdr, frame_len, features);
-}
-
 /**
  * Judge the header that came with a frame, and say in the mbuf what the sender left undone.
  *
@@ -128,6 +103,18 @@ dt_vnet_check(const struct virtio_net_hdr *hdr, uint32_t frame_len, uint64_t fea
  * @return DT_CAUSE_MAX: it is good; else why the frame is to be dropped
  */
 enum dt_cause dt_vnet_accept(const struct virtio_net_hdr *hdr, uint64_t features, struct rte_mbuf *m);
+
+/** The same, quickly for the header of nearly all. @p hdr's num_buffers is not looked at (virtio 1.2, 5.1.6.2) */
+static inline enum dt_cause
+dt_vnet_take(const struct virtio_net_hdr *hdr, uint64_t features, struct rte_mbuf *m)
+{
+	uint64_t first;
+	uint16_t rest;
+
+	memcpy(&first, hdr, sizeof(first));
+	memcpy(&rest, &hdr->csum_offset, sizeof(rest));
+	return likely((first | rest) == 0) ? DT_CAUSE_MAX : dt_vnet_accept(hdr, features, m);
+}
 
 /**
  * Make a large packet out of what a NIC (LRO) or librte_gro merged: data of one TCP connection, to be cut again at

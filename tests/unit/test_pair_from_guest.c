@@ -182,7 +182,8 @@ bad_headers_are_dropped_by_verdict_simple_or_not(void **state)
 	} bad[] = {
 		{ { .gso_type = 9 }, DT_CAUSE_HDR_GSO_TYPE },
 		{ { .gso_type = VIRTIO_NET_HDR_GSO_TCPV4 }, DT_CAUSE_HDR_GSO_SIZE },
-		{ { .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1 }, DT_CAUSE_HDR_GSO_NOT_NEGOTIATED },
+		{ { VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, 0, 1, 30, 16 },
+			DT_CAUSE_HDR_GSO_NOT_NEGOTIATED },
 		{ { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 59 }, DT_CAUSE_HDR_CSUM_RANGE },
 		{ { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 58 }, DT_CAUSE_HDR_CSUM_NOT_NEGOTIATED },
 	};
