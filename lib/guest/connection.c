@@ -143,6 +143,7 @@ start_ring(struct dt_guest *guest, unsigned int ring)
 	vq.features = guest->features;
 	vq.log_base = guest->log_base;
 	vq.log_size = guest->log_size;
+	dt_positions_find(guest, ring, &vq);
 	err = dt_vq_start(&vq);
 	if (err != 0) {
 		GUEST_SAY(guest, ERR, "%s (ring %u): %s: not started; the front end is at fault, restart it",

@@ -124,6 +124,7 @@ dt_guest_start(struct dt_guest *guest, char error[static DT_ERROR_SIZE])
 		return err;
 	}
 	guest->registered = true;
+	dt_positions_open(guest);
 	if (rte_vhost_driver_set_features(conf->socket, dt_guest_features(conf)) != 0 ||
 		rte_vhost_driver_set_protocol_features(conf->socket, dt_guest_protocol_features()) != 0 ||
 		rte_vhost_driver_callback_register(conf->socket, &dt_guest_callbacks) != 0 ||
@@ -165,6 +166,7 @@ dt_guest_free(struct dt_guest *guest)
 	for (unsigned int i = 0; i < guest->n_pairs; i++)
 		pair_free(&guest->pairs[i]);
 	dt_guest_delist(guest);
+	dt_positions_close(guest);
 	pthread_mutex_destroy(&guest->lock);
 	rte_free(guest);
 }

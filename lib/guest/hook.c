@@ -83,14 +83,17 @@ let_go(struct dt_guest *guest, const struct dt_message *msg)
 		/* The reply is sent before anything else is called: the front end may be gone then. */
 		dt_guest_stop_ring(guest, ring, DT_STOP_CLOSE, DT_CAUSE_GUEST_QUEUE_STOPPED);
 		guest->ring[ring].ready = false;
+		dt_positions_forget(guest, ring);
 	} else if (msg->request == DT_SET_VRING_ENABLE && msg->payload.state.num == 0) {
 		/* While it may still take packets. */
 		dt_guest_disable_ring(guest, ring);
 	} else if (msg->request == DT_RESET_OWNER) {
 		dt_guest_stop_rings(guest, DT_STOP_CLOSE, DT_CAUSE_GUEST_QUEUE_STOPPED);
 		dt_guest_drop_memory(guest);
-		for (ring = 0; ring < guest->n_rings; ring++)
+		for (ring = 0; ring < guest->n_rings; ring++) {
 			guest->ring[ring] = (struct dt_guest_ring){ 0 };
+			dt_positions_forget(guest, ring);
+		}
 	}
 }
 

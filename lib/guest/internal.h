@@ -14,6 +14,7 @@
 
 #include "log.h"
 #include "pair.h"
+#include "position.h"
 #include "spread.h"
 #include "turn.h"
 
@@ -56,6 +57,7 @@ struct dt_guest {
 
 	/* set when made */
 	struct dt_guest_place place;
+	struct dt_positions *positions; /* NULL: they are not kept */
 
 	pthread_mutex_t lock; /* guards all that follows, but for what workers count in turn */
 	struct dt_turn turn;
