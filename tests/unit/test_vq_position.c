@@ -61,7 +61,7 @@ take_into_service(struct world *world)
 static void
 open_worlds(const struct batch *this)
 {
-	static const struct dt_test_part parts[PARTS];
+	static const struct dt_test_part parts[SIZE];
 
 	batch = this;
 	world_new(&alive, batch->layout);
