@@ -179,27 +179,38 @@ set_ip_length(uint8_t *ip, const struct dt_packet *packet, uint32_t l3)
 	memcpy(ip + offsetof(struct rte_ipv4_hdr, hdr_checksum), &len, sizeof(len));
 }
 
+static bool
+is_fragment(const uint8_t *view, const struct dt_packet *packet)
+{
+	uint16_t fragment = dt_be16_at(view + packet->l2_len + offsetof(struct rte_ipv4_hdr, fragment_offset));
+
+	return !packet->v6 && (fragment & (RTE_IPV4_HDR_OFFSET_MASK | RTE_IPV4_HDR_MF_FLAG)) != 0;
+}
+
 bool
 dt_vnet_from_lro(struct rte_mbuf *m)
 {
-	uint8_t *view = rte_pktmbuf_mtod(m, uint8_t *), *tcp;
+	uint8_t *bytes = rte_pktmbuf_mtod(m, uint8_t *), *tcp, copy[HEADERS_MAX];
 	struct dt_packet packet;
+	const uint8_t *view;
 	uint32_t l4, l4_len;
 	uint16_t sum;
 
-	if (!dt_is_own(m) || m->data_len < RTE_MIN(m->pkt_len, (uint32_t)HEADERS_MAX) ||
-		m->data_len < RTE_ETHER_HDR_LEN || m->tso_segsz == 0 ||
-		!dt_packet_parse(view, m->pkt_len, dt_packet_type(view), &packet) || packet.proto != IPPROTO_TCP)
+	if (!dt_is_own(m) || m->pkt_len < RTE_ETHER_HDR_LEN || m->tso_segsz == 0)
+		return false;
+	view = dt_packet_view(m, copy);
+	if (!dt_packet_parse(view, m->pkt_len, dt_packet_type(view), &packet) || packet.proto != IPPROTO_TCP ||
+		is_fragment(view, &packet))
 		return false;
 	l4 = packet.l2_len + packet.l3_len;
-	tcp = view + l4;
-	if (l4 + sizeof(struct tcphdr) > m->pkt_len || m->pkt_len - packet.l2_len > UINT16_MAX)
+	tcp = bytes + l4;
+	if (l4 + sizeof(struct tcphdr) > m->data_len || m->pkt_len - packet.l2_len > UINT16_MAX)
 		return false;
 	l4_len = (tcp[12] >> 4) * 4u;
-	if (l4_len < sizeof(struct tcphdr) || l4 + l4_len + m->tso_segsz >= m->pkt_len)
+	if (l4_len < sizeof(struct tcphdr) || l4 + l4_len > m->data_len || l4 + l4_len + m->tso_segsz >= m->pkt_len)
 		return false;
-	set_ip_length(view + packet.l2_len, &packet, m->pkt_len - packet.l2_len);
-	sum = dt_sum_fold(dt_sum_pseudo(view, &packet) + dt_sum_of(m->pkt_len - l4));
+	set_ip_length(bytes + packet.l2_len, &packet, m->pkt_len - packet.l2_len);
+	sum = dt_sum_fold(dt_sum_pseudo(bytes, &packet) + dt_sum_of(m->pkt_len - l4));
 	memcpy(tcp + offsetof(struct tcphdr, check), &sum, sizeof(sum));
 	dt_mbuf_lengths(m, &packet, l4_len, m->tso_segsz);
 	m->ol_flags &= ~(RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK);

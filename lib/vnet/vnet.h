@@ -126,6 +126,14 @@ dt_vnet_take(const struct virtio_net_hdr *hdr, uint64_t features, struct rte_mbu
 bool dt_vnet_from_lro(struct rte_mbuf *m);
 
 /**
+ * Say that a received packet's checksum was left undone, as a NIC of a virtual machine passes it on
+ * (RTE_MBUF_F_RX_L4_CKSUM_NONE): as a partial checksum of its TCP or UDP.
+ *
+ * @return false: it is neither, or nothing that a NIC would complete, or its headers are shared or scattered: as it was
+ */
+bool dt_vnet_from_partial(struct rte_mbuf *m);
+
+/**
  * The header that tells a guest about a packet; all zeros for one that is whole and whose checksum nobody verified.
  *
  * @param features  of that guest; it takes what @p m needs
