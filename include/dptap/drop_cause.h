@@ -118,6 +118,14 @@
 	  "the frame is larger than the uplink's MTU and may not be cut", \
 	  "the guest's MTU is above the uplink's", \
 	  "lower the guest's MTU, or raise mtu= of the uplink") \
+	X(SEGMENT_EXCEEDS_MTU, segment_exceeds_mtu, SKB_GSO_SEG, \
+	  "a packet was to be cut into segments that are larger than the uplink's MTU", \
+	  "the guest's MTU is above the uplink's", \
+	  "lower the guest's MTU, or raise mtu= of the uplink") \
+	X(GSO_TOO_MANY_SEGMENTS, gso_too_many_segments, SKB_GSO_SEG, \
+	  "packets of one burst were to be cut into more segments than their lane holds (or 4,096): the rest was not made", \
+	  "a sender with a very small segment size, or one that wants to keep the worker busy", \
+	  "raise the MTU or MSS in the sending guest; let the receiving one take tso and gso") \
 	X(UPLINK_ONE_SEGMENT, uplink_one_segment, SKB_GSO_SEG, \
 	  "the frame lies in several mbufs, the NIC takes one, and the frame does not fit into it", \
 	  "jumbo frames on a NIC whose driver cannot send from several buffers", \
@@ -182,6 +190,10 @@
 	  "virtio_net_hdr leaves a checksum to dptap although that was not negotiated", \
 	  "a broken or hostile driver in the guest, or one that kept its offloads over a restart", \
 	  "reset the guest's network device; update its driver") \
+	X(NIC_REFUSES_OFFLOAD, nic_refuses_offload, DEV_HDR, \
+	  "the NIC's driver refused the checksum or segmentation work that the packet carries", \
+	  "a limit of the NIC that its driver does not report, such as a shortest segment or a longest header", \
+	  "switch the offload off in the guest (ethtool -K), or for the uplink by offloads_off=") \
 	X(LANE_GUEST_NO_BUFFERS, lane_guest_no_buffers, FULL_RING, \
 	  "the lane was full because the guest had no receive buffer left for what waited in it", \
 	  "the guest is overloaded, stalled or frozen, or its receive queue is too short for its bursts", \

@@ -34,6 +34,15 @@ enum dt_socket_mode {
 	DT_SOCKET_CLIENT, /* the front end listens, dptap connects, again and again */
 };
 
+/** Offloads of an uplink that can be switched off; in the order of the setting's words. */
+enum dt_conf_offload {
+	DT_OFFLOAD_TX_CSUM = 1,
+	DT_OFFLOAD_TSO = 2,
+	DT_OFFLOAD_MULTI_SEGS = 4,
+	DT_OFFLOAD_RX_CSUM = 8,
+	DT_OFFLOAD_RSS_HASH = 16,
+};
+
 struct dt_conf_uplink {
 	char name[DT_NAME_SIZE];
 	char device[DT_DEVICE_SIZE]; /* ethdev name: PCI address or vdev name */
@@ -41,6 +50,9 @@ struct dt_conf_uplink {
 	uint32_t mtu; /* bytes, 0: 1500, or less if the device takes no more */
 	uint32_t n_queues; /* queue pairs */
 	bool promiscuous;
+	bool lro; /* the NIC merges what it receives of a TCP connection */
+	bool gro; /* dptap does */
+	uint32_t offloads_off; /* enum dt_conf_offload: of the NIC's, not to be used */
 	uint32_t rx_desc; /* NIC ring sizes, in descriptors */
 	uint32_t tx_desc;
 	uint32_t queue_len; /* packets a lane holds */

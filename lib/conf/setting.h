@@ -20,6 +20,7 @@ enum dt_conf_type {
 	DT_CONF_NUMBER, /* uint32_t: a whole decimal number */
 	DT_CONF_SWITCH, /* bool: on or off */
 	DT_CONF_CHOICE, /* an enum: one of the words in .form, in the order of the enum */
+	DT_CONF_WORDS, /* uint32_t: a bit for each word in .words, in their order; given as "one+two", "none" */
 	DT_CONF_TEXT, /* char[size]: anything that fits */
 	DT_CONF_NAME, /* char[DT_NAME_SIZE]: the name of a port */
 	DT_CONF_FEATURES, /* uint64_t: a bit for each of some names of features, joined by '+' */
@@ -32,6 +33,7 @@ struct dt_conf_setting {
 	enum dt_conf_type type;
 	const char *key;
 	const char *form; /* the value's shape, for people; for a choice also its words: "bridge|passthru" */
+	const char *words; /* of a DT_CONF_WORDS: "one|two|three", at most 32 */
 	size_t offset; /* where in the section's structure the value goes */
 	size_t size; /* of the value there, in bytes; a text's NUL included */
 	uint32_t min, max; /* range of a number, in unit */

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <rte_common.h>
+
 #include "feature.h"
 
 /* Without the locale's opinion: names travel to telemetry, logs and file names. */
@@ -41,12 +43,10 @@ set_number(const struct dt_conf_setting *row, uint32_t *number, const char *valu
 	return 0;
 }
 
-/* The position of a word in "one|two|three", -1 if it is none of them. */
+/* The position of a word of @p len characters in "one|two|three", -1 if it is none of them. */
 static int
-find_word(const char *words, const char *word)
+find_word(const char *words, const char *word, size_t len)
 {
-	size_t len = strlen(word);
-
 	for (int i = 0;; i++) {
 		size_t n = strcspn(words, "|");
 
@@ -64,7 +64,7 @@ _Static_assert(sizeof(enum dt_mode) == sizeof(unsigned int) && sizeof(enum dt_so
 static int
 set_word(const struct dt_conf_setting *row, void *at, const char *value, char *why)
 {
-	int i = find_word(row->form, value);
+	int i = find_word(row->form, value, strlen(value));
 
 	if (i < 0) {
 		snprintf(why, DT_CONF_WHY_SIZE, "want one of %s", row->form);
@@ -74,6 +74,33 @@ set_word(const struct dt_conf_setting *row, void *at, const char *value, char *w
 		*(bool *)at = i == 0;
 	else
 		*(unsigned int *)at = (unsigned int)i;
+	return 0;
+}
+
+static int
+set_words(const struct dt_conf_setting *row, uint32_t *bits, const char *value, char *why)
+{
+	uint32_t found = 0;
+
+	if (strcmp(value, "none") == 0) {
+		*bits = 0;
+		return 0;
+	}
+	for (const char *word = value;; word++) {
+		size_t len = strcspn(word, "+");
+		int i = find_word(row->words, word, len);
+
+		if (i < 0) {
+			snprintf(why, DT_CONF_WHY_SIZE, "%.*s is no such word, want some of %s, joined by +",
+				(int)RTE_MIN(len, (size_t)DT_CONF_CLIP_LEN), word, row->words);
+			return -EINVAL;
+		}
+		found |= UINT32_C(1) << i;
+		word += len;
+		if (*word == '\0')
+			break;
+	}
+	*bits = found;
 	return 0;
 }
 
@@ -177,6 +204,8 @@ dt_conf_value_set(const struct dt_conf_setting *row, void *object, const char *v
 	case DT_CONF_SWITCH:
 	case DT_CONF_CHOICE:
 		return set_word(row, at, value, why);
+	case DT_CONF_WORDS:
+		return set_words(row, at, value, why);
 	case DT_CONF_TEXT:
 		return set_text(row, at, value, why);
 	case DT_CONF_NAME:

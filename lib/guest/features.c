@@ -59,6 +59,8 @@ dt_guest_take_features(struct dt_guest *guest)
 {
 	if (rte_vhost_get_negotiated_features(guest->vid, &guest->features) != 0)
 		guest->features = 0;
+	/* What waits was made to fit what the guest took before; dt_pair_to_guest() looks again. */
+	dt_fit_set(&guest->fit, dt_vnet_guest_takes(guest->features));
 }
 
 bool

@@ -89,6 +89,7 @@ dt_guest_new(const struct dt_conf_guest *conf, unsigned int port, const struct d
 	if (guest == NULL)
 		return -ENOMEM;
 	guest->conf = conf;
+	guest->fit.multi_segment = true;
 	guest->place = place;
 	guest->vid = -1;
 	guest->fd = -1;

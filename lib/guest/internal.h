@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 
+#include "fit.h"
 #include "log.h"
 #include "pair.h"
 #include "position.h"
@@ -53,7 +54,9 @@ struct dt_guest {
 	unsigned int n_rings;
 	struct dt_pair *lanes[DT_CONF_QUEUES_MAX]; /* the pairs, for those who put */
 
-	struct dt_spread spread; /* control writes, workers read */
+	/* control writes, workers read */
+	struct dt_spread spread;
+	struct dt_fit fit; /* what the guest takes undone */
 
 	/* set when made */
 	struct dt_guest_place place;
@@ -110,7 +113,7 @@ uint64_t dt_guest_features(const struct dt_conf_guest *conf);
 /** The features of the protocol that its front end is offered. */
 uint64_t dt_guest_protocol_features(void);
 
-/** Read anew what was negotiated. With the lock held. */
+/** Read anew what was negotiated, and make packets fit it from now on. With the lock held. */
 void dt_guest_take_features(struct dt_guest *guest);
 
 /** Whether feature @p bit was negotiated. With the lock held. */

@@ -62,6 +62,7 @@ begin_session(struct dt_guest *guest, int vid)
 	guest->frozen = false;
 	guest->vanished = false;
 	guest->features = 0;
+	dt_fit_set(&guest->fit, 0);
 	guest->request = 0;
 	guest->mtu = 0;
 	guest->told_running = false;
@@ -118,6 +119,7 @@ destroy_connection(int vid)
 	guest->fd = -1;
 	guest->features = 0;
 	guest->mtu = 0;
+	dt_fit_set(&guest->fit, 0);
 	for (unsigned int i = 0; i < guest->n_pairs; i++)
 		if (guest->pairs[i].gone != NULL)
 			dt_worker_call(guest->pairs[i].worker, guest->pairs[i].gone, guest->pairs[i].gone_arg);

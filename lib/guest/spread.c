@@ -75,7 +75,8 @@ put_spread(struct dt_guest *guest, unsigned int from, struct rte_mbuf **pkts, un
 	}
 	for (unsigned int pair = 0; pair < guest->n_pairs; pair++)
 		if (n_sorted[pair] > 0)
-			queued += dt_lane_put(&guest->lanes[pair]->lane, from, sorted[pair], n_sorted[pair]);
+			queued +=
+				dt_fit_put(&guest->lanes[pair]->lane, &guest->fit, from, sorted[pair], n_sorted[pair]);
 	return queued;
 }
 
@@ -86,7 +87,7 @@ dt_guest_put(struct dt_guest *guest, unsigned int from, struct rte_mbuf **pkts, 
 	unsigned int queued = 0;
 
 	if (likely(only >= 0))
-		return dt_lane_put(&guest->lanes[only]->lane, from, pkts, n);
+		return dt_fit_put(&guest->lanes[only]->lane, &guest->fit, from, pkts, n);
 	for (unsigned int i = 0; i < n; i += DT_BURST)
 		queued += put_spread(guest, from, &pkts[i], RTE_MIN(n - i, (unsigned int)DT_BURST));
 	return queued;

@@ -134,6 +134,15 @@ ingress_new(struct dt_path *path, unsigned int port, struct dt_bridge *bridge, u
 
 /* ---- ports ---- */
 
+static bool
+any_has_several_queues(const struct dt_conf *conf, unsigned int uplink)
+{
+	for (unsigned int i = 0; i < conf->n_guests; i++)
+		if (conf->guests[i].uplink == (int)uplink && conf->guests[i].n_queues > 1)
+			return true;
+	return false;
+}
+
 static int
 uplink_add(struct dt_path *path, unsigned int i, char error[static DT_ERROR_SIZE])
 {
@@ -150,6 +159,8 @@ uplink_add(struct dt_path *path, unsigned int i, char error[static DT_ERROR_SIZE
 		sinks[q] = sink_into(&path->ingress[i][q]);
 		workers[q] = choose_worker(path, NULL, dt_uplink_node(path->uplinks[i]));
 	}
+	if (any_has_several_queues(path->conf, i))
+		dt_uplink_spread(path->uplinks[i]);
 	return dt_uplink_start(path->uplinks[i], sinks, workers, dt_workers_count() == 1, error);
 }
 

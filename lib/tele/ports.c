@@ -191,6 +191,21 @@ add_guest(struct rte_tel_data *data, struct dt_guest *guest)
 	add_pairs(data, &info);
 }
 
+/* "tx_offloads": ["MULTI_SEGS", "TCP_TSO"]: by the device library's names */
+static void
+add_offloads(struct rte_tel_data *data, const char *key, uint64_t offloads, const char *(*name)(uint64_t))
+{
+	struct rte_tel_data *names = rte_tel_data_alloc();
+
+	if (names == NULL)
+		return;
+	rte_tel_data_start_array(names, RTE_TEL_STRING_VAL);
+	for (uint64_t bit = 1; bit != 0; bit <<= 1)
+		if ((offloads & bit) != 0)
+			rte_tel_data_add_array_string(names, name(bit));
+	rte_tel_data_add_dict_container(data, key, names, 0);
+}
+
 static void
 add_uplink(struct rte_tel_data *data, struct dt_uplink *uplink)
 {
@@ -211,6 +226,11 @@ add_uplink(struct rte_tel_data *data, struct dt_uplink *uplink)
 	rte_tel_data_add_dict_uint(data, "queue_len", conf->queue_len);
 	rte_tel_data_add_dict_string(data, "promiscuous", conf->promiscuous ? "on" : "off");
 	add_place(data, lcore, (int)rte_lcore_to_socket_id(lcore), info.node);
+	add_offloads(data, "rx_offloads", info.rx_offloads, rte_eth_dev_rx_offload_name);
+	add_offloads(data, "tx_offloads", info.tx_offloads, rte_eth_dev_tx_offload_name);
+	rte_tel_data_add_dict_string(data, "gro", conf->gro ? "on" : "off");
+	rte_tel_data_add_dict_uint(data, "merged", info.merged);
+	rte_tel_data_add_dict_uint(data, "lost_after_delivery", info.oerrors);
 	if (lost == NULL)
 		return;
 	rte_tel_data_start_dict(lost);

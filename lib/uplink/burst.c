@@ -19,20 +19,83 @@ drop_runts(struct dt_uplink_queue *queue, struct rte_mbuf **pkts, unsigned int n
 	return kept;
 }
 
+/* What tells that a received packet may have to be looked at: merged, unverified, or (by no right) to be sent. */
+#define STRANGE (RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_BAD | DT_VNET_WORK)
+
+/*
+ * What a driver left undone, said in our way. A virtual NIC may pass on what its peer left undone: RX_L4_CKSUM_NONE, or
+ * by an old habit the very flags of packets to be sent, with lengths that nobody has checked.
+ */
+static void
+take_over(struct rte_mbuf *m)
+{
+	uint64_t undone = m->ol_flags & DT_VNET_WORK;
+
+	if (undone != 0) {
+		m->ol_flags &= ~(undone | RTE_MBUF_F_TX_OFFLOAD_MASK);
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+		if ((undone & RTE_MBUF_F_TX_TCP_SEG) != 0)
+			m->ol_flags |= RTE_MBUF_F_RX_LRO;
+	}
+	if ((m->ol_flags & RTE_MBUF_F_RX_LRO) != 0 && dt_vnet_from_lro(m))
+		return;
+	if ((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE)
+		dt_vnet_from_partial(m);
+}
+
 static unsigned int
 receive(struct dt_uplink_queue *queue)
 {
 	struct rte_mbuf *pkts[DT_BURST];
 	unsigned int n = rte_eth_rx_burst(queue->device, queue->index, pkts, DT_BURST);
-	unsigned int kept;
+	unsigned int yielded = n, kept;
+	uint64_t flags = 0;
 
 	if (n == 0)
 		return 0;
-	dt_received(queue->at_in, n, dt_burst_bytes(pkts, n));
-	kept = drop_runts(queue, pkts, n);
+	for (unsigned int i = 0; i < n; i++)
+		flags |= pkts[i]->ol_flags;
+	for (unsigned int i = 0; unlikely((flags & STRANGE) != 0) && i < n; i++)
+		take_over(pkts[i]);
+	if (unlikely(queue->gro != NULL))
+		yielded = dt_uplink_merge(queue, pkts, n);
+	dt_received(queue->at_in, yielded, dt_burst_bytes(pkts, yielded));
+	kept = drop_runts(queue, pkts, yielded);
 	if (likely(kept > 0))
 		queue->sink.take(queue->sink.self, pkts, kept);
 	return n;
+}
+
+/* @return packets that the NIC took */
+static unsigned int
+send_burst(struct dt_uplink_queue *queue, struct rte_mbuf **pkts, const uint32_t *lens, unsigned int n)
+{
+	unsigned int sent = n > 0 ? rte_eth_tx_burst(queue->device, queue->index, pkts, (uint16_t)n) : 0;
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < sent; i++)
+		bytes += lens[i];
+	dt_delivered_to_nic(queue->at_out, sent, bytes);
+	return sent;
+}
+
+/* Packets that leave work to the NIC: its driver looks at them first. @return packets that have left the lane */
+static unsigned int
+send_work(struct dt_uplink_queue *queue, struct rte_mbuf **pkts, const uint32_t *lens, unsigned int n)
+{
+	unsigned int done = 0;
+
+	while (done < n) {
+		unsigned int good = rte_eth_tx_prepare(queue->device, queue->index, &pkts[done], (uint16_t)(n - done));
+		unsigned int sent = send_burst(queue, &pkts[done], &lens[done], good);
+
+		done += sent;
+		if (sent < good)
+			break;
+		if (done < n)
+			dt_drop(queue->at_out, pkts[done++], DT_CAUSE_NIC_REFUSES_OFFLOAD);
+	}
+	return done;
 }
 
 static unsigned int
@@ -40,8 +103,8 @@ transmit(struct dt_uplink_queue *queue)
 {
 	struct rte_mbuf *pkts[DT_BURST];
 	uint32_t lens[DT_BURST];
-	unsigned int n, sent;
-	uint64_t bytes = 0;
+	uint64_t flags = 0;
+	unsigned int n, done;
 
 	if (dt_lane_count(&queue->lane) == 0)
 		return 0;
@@ -52,15 +115,14 @@ transmit(struct dt_uplink_queue *queue)
 	n = dt_lane_peek(&queue->lane, pkts, DT_BURST);
 	if (n == 0)
 		return 0;
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
 		lens[i] = pkts[i]->pkt_len; /* what is sent may be freed at once */
-	sent = rte_eth_tx_burst(queue->device, queue->index, pkts, (uint16_t)n);
-	dt_lane_finish(&queue->lane, sent);
-	for (unsigned int i = 0; i < sent; i++)
-		bytes += lens[i];
-	dt_delivered_to_nic(queue->at_out, sent, bytes);
-	dt_lane_blame(&queue->lane, sent == n ? DT_CAUSE_LANE_WORKER_BUSY : DT_CAUSE_LANE_UPLINK_FULL);
-	return sent;
+		flags |= pkts[i]->ol_flags;
+	}
+	done = likely((flags & DT_VNET_WORK) == 0) ? send_burst(queue, pkts, lens, n) : send_work(queue, pkts, lens, n);
+	dt_lane_finish(&queue->lane, done);
+	dt_lane_blame(&queue->lane, done == n ? DT_CAUSE_LANE_WORKER_BUSY : DT_CAUSE_LANE_UPLINK_FULL);
+	return done;
 }
 
 unsigned int
@@ -79,51 +141,8 @@ dt_uplink_poll(void *arg)
 	return moved;
 }
 
-/* A VLAN tag or two do not count towards the MTU. */
-static bool
-exceeds_mtu(const struct dt_uplink *uplink, const struct rte_mbuf *m)
-{
-	uint32_t limit = RTE_ETHER_HDR_LEN + (uint32_t)uplink->mtu;
-	const uint8_t *type = rte_pktmbuf_mtod_offset(m, const uint8_t *, 2 * RTE_ETHER_ADDR_LEN);
-
-	for (unsigned int tags = 0; m->pkt_len > limit; tags++) {
-		uint16_t ethertype = (uint16_t)(type[0] << 8 | type[1]);
-
-		if (tags == 2 || (ethertype != RTE_ETHER_TYPE_VLAN && ethertype != RTE_ETHER_TYPE_QINQ))
-			return true;
-		limit += RTE_VLAN_HLEN;
-		type += RTE_VLAN_HLEN;
-	}
-	return false;
-}
-
-/* @return DT_CAUSE_MAX: the NIC can carry it */
-static inline enum dt_cause
-fit(const struct dt_uplink *uplink, struct rte_mbuf *m)
-{
-	if (unlikely(m->pkt_len > RTE_ETHER_HDR_LEN + (uint32_t)uplink->mtu && exceeds_mtu(uplink, m)))
-		return DT_CAUSE_FRAME_EXCEEDS_MTU;
-	if (unlikely(m->nb_segs > 1 && !uplink->multi_segment && rte_pktmbuf_linearize(m) != 0))
-		return DT_CAUSE_UPLINK_ONE_SEGMENT;
-	return DT_CAUSE_MAX;
-}
-
 unsigned int
 dt_uplink_put(struct dt_uplink *uplink, unsigned int index, unsigned int from, struct rte_mbuf **pkts, unsigned int n)
 {
-	struct dt_uplink_queue *queue = &uplink->queues[index];
-	unsigned int kept = 0;
-
-	for (unsigned int i = 0; i < n; i++) {
-		enum dt_cause cause = fit(uplink, pkts[i]);
-
-		if (likely(cause == DT_CAUSE_MAX)) {
-			pkts[kept++] = pkts[i];
-			continue;
-		}
-		dt_handed_on(from, 1, pkts[i]->pkt_len);
-		dt_received(queue->at_out, 1, pkts[i]->pkt_len);
-		dt_drop(queue->at_out, pkts[i], cause);
-	}
-	return kept > 0 ? dt_lane_put(&queue->lane, from, pkts, kept) : 0;
+	return dt_fit_put(&uplink->queues[index].lane, &uplink->fit, from, pkts, n);
 }

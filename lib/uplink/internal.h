@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "fit.h"
 #include "uplink.h"
 
 /* One queue pair; the worker that polls it owns it. */
@@ -18,6 +19,10 @@ struct dt_uplink_queue {
 	uint16_t index;
 	unsigned int at_in; /* the uplink's accounts */
 	unsigned int at_out;
+	void *gro; /* librte_gro's; NULL: nothing is merged */
+
+	/* the worker writes, any thread reads */
+	uint64_t merged; /* packets that became part of others as they came in */
 } __rte_cache_aligned;
 
 struct dt_uplink {
@@ -26,8 +31,10 @@ struct dt_uplink {
 	unsigned int port;
 	uint16_t device; /* ethdev's number */
 	bool started;
-	bool multi_segment; /* the NIC sends from several mbufs */
-	uint16_t mtu; /* bytes */
+	bool spread; /* guests want to know packets' flows */
+	struct dt_fit fit; /* what the NIC takes */
+	uint64_t rx_offloads; /* in use */
+	uint64_t tx_offloads;
 	uint32_t rx_desc;
 	uint32_t tx_desc;
 	const char *driver;
@@ -40,6 +47,18 @@ struct dt_uplink {
 
 	pthread_mutex_t stats_lock; /* some drivers add up as they are asked, and not for two threads at once */
 };
+
+/** Say what of its offloads the device is to use, and what packets have to fit. @return 0; -ENOTSUP: it has no LRO */
+int dt_uplink_choose_offloads(struct dt_uplink *uplink, const struct rte_eth_dev_info *info, struct rte_eth_conf *eth);
+
+/** GRO: prepare a queue for it. @return 0; -ENOMEM */
+int dt_uplink_merge_start(struct dt_uplink_queue *queue);
+
+/** GRO: forget it again. */
+void dt_uplink_merge_stop(struct dt_uplink_queue *queue);
+
+/** GRO: merge what can be of a burst. @return packets left, in order within a flow */
+unsigned int dt_uplink_merge(struct dt_uplink_queue *queue, struct rte_mbuf **pkts, unsigned int n);
 
 /** Both directions of a queue pair once. @return packets moved */
 unsigned int dt_uplink_poll(void *queue);

@@ -75,6 +75,12 @@ dt_uplink_node(const struct dt_uplink *uplink)
 	return rte_eth_dev_socket_id(uplink->device);
 }
 
+void
+dt_uplink_spread(struct dt_uplink *uplink)
+{
+	uplink->spread = true;
+}
+
 static int
 configure(struct dt_uplink *uplink, char error[static DT_ERROR_SIZE])
 {
@@ -94,16 +100,10 @@ configure(struct dt_uplink *uplink, char error[static DT_ERROR_SIZE])
 	if (conf->mtu != 0 && info.max_mtu != 0 && (conf->mtu < info.min_mtu || conf->mtu > info.max_mtu))
 		return fail(uplink, error, -EINVAL, "mtu = %u: %s (%s) takes %u to %u bytes", conf->mtu, conf->device,
 			info.driver_name, info.min_mtu, info.max_mtu);
-	if (uplink->n_queues > 1) {
-		eth.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		eth.rx_adv_conf.rss_conf.rss_hf =
-			info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
-	}
+	if (dt_uplink_choose_offloads(uplink, &info, &eth) != 0)
+		return fail(uplink, error, -ENOTSUP, "lro = on: %s (%s) cannot merge packets; lro = off, or gro = on",
+			conf->device, info.driver_name);
 	eth.rxmode.mtu = conf->mtu;
-	if (conf->mtu > DT_POOL_ROOM - RTE_ETHER_HDR_LEN - 2 * RTE_VLAN_HLEN)
-		eth.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
-	eth.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	uplink->multi_segment = eth.txmode.offloads != 0;
 	err = rte_eth_dev_configure(uplink->device, (uint16_t)uplink->n_queues, (uint16_t)uplink->n_queues, &eth);
 	if (err != 0)
 		return fail(uplink, error, err, "%s (%s) cannot be configured: %s", conf->device, info.driver_name,
@@ -138,6 +138,8 @@ set_queue(struct dt_uplink *uplink, unsigned int q, bool single_producer, char e
 	if (err != 0)
 		return fail(uplink, error, err, "no memory for a lane of %u packets: %s", uplink->conf->queue_len,
 			strerror(-err));
+	if (uplink->conf->gro && dt_uplink_merge_start(queue) != 0)
+		return fail(uplink, error, -ENOMEM, "gro = on: no memory for it");
 	err = rte_eth_rx_queue_setup(
 		uplink->device, (uint16_t)q, (uint16_t)uplink->rx_desc, (unsigned int)node, NULL, dt_pool_of(node));
 	if (err == 0)
@@ -172,9 +174,9 @@ start_device(struct dt_uplink *uplink, char error[static DT_ERROR_SIZE])
 		return fail(uplink, error, err, "promiscuous = %s: %s does not take it: %s",
 			conf->promiscuous ? "on" : "off", conf->device, strerror(-err));
 	if (conf->mtu != 0)
-		uplink->mtu = (uint16_t)conf->mtu;
-	else if (rte_eth_dev_get_mtu(uplink->device, &uplink->mtu) != 0)
-		uplink->mtu = RTE_ETHER_MTU;
+		uplink->fit.mtu = (uint16_t)conf->mtu;
+	else if (rte_eth_dev_get_mtu(uplink->device, &uplink->fit.mtu) != 0)
+		uplink->fit.mtu = RTE_ETHER_MTU;
 	return 0;
 }
 
@@ -251,8 +253,10 @@ dt_uplink_free(struct dt_uplink *uplink)
 {
 	if (uplink == NULL)
 		return;
-	for (unsigned int q = 0; uplink->queues != NULL && q < uplink->n_queues; q++)
+	for (unsigned int q = 0; uplink->queues != NULL && q < uplink->n_queues; q++) {
+		dt_uplink_merge_stop(&uplink->queues[q]);
 		dt_lane_fini(&uplink->queues[q].lane);
+	}
 	rte_free(uplink->queues);
 	pthread_mutex_destroy(&uplink->stats_lock);
 	free(uplink);
@@ -283,9 +287,11 @@ dt_uplink_info(struct dt_uplink *uplink, struct dt_uplink_info *ret_info)
 		/* as the tick found it: asking a driver for its link on two threads makes the link flap */
 		.link_up = __atomic_load_n(&uplink->link_up, __ATOMIC_RELAXED),
 		.link_mbps = __atomic_load_n(&uplink->link_mbps, __ATOMIC_RELAXED),
-		.mtu = uplink->mtu,
+		.mtu = uplink->fit.mtu,
 		.driver = uplink->driver,
 		.node = dt_uplink_node(uplink),
+		.rx_offloads = uplink->rx_offloads,
+		.tx_offloads = uplink->tx_offloads,
 	};
 	struct rte_eth_stats stats = { 0 };
 
@@ -296,6 +302,9 @@ dt_uplink_info(struct dt_uplink *uplink, struct dt_uplink_info *ret_info)
 			.imissed = stats.imissed, .rx_nombuf = stats.rx_nombuf, .ierrors = stats.ierrors
 		};
 	pthread_mutex_unlock(&uplink->stats_lock);
+	info.oerrors = stats.oerrors;
+	for (unsigned int q = 0; q < uplink->n_queues; q++)
+		info.merged += dt_counter_read(&uplink->queues[q].merged);
 	*ret_info = info;
 }
 

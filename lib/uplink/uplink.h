@@ -4,6 +4,8 @@
  *
  * Made, started and stopped on the main thread. A worker polls each queue pair: packets in go to a sink, packets out
  * come from the queue's lane. A NIC that accepts nothing, or whose link is down, fills its lane and nothing else.
+ * What a NIC can do of checksums and segmentation it does, as far as its driver says; what it merged on
+ * receiving, or GRO did here, goes on as one packet to cut.
  */
 #ifndef DT_UPLINK_H
 #define DT_UPLINK_H
@@ -34,6 +36,10 @@ struct dt_uplink_info {
 	const char *driver;
 	int node; /* NUMA node of the NIC, -1: unknown */
 	struct dt_uplink_lost lost;
+	uint64_t oerrors; /* of what was delivered to it: it did not send them */
+	uint64_t rx_offloads; /* in use: RTE_ETH_RX_OFFLOAD_, RTE_ETH_TX_OFFLOAD_ */
+	uint64_t tx_offloads;
+	uint64_t merged; /* packets that GRO made part of others, before they were counted */
 };
 
 /**
@@ -56,6 +62,9 @@ void dt_uplink_need(const struct dt_uplink *uplink, struct dt_pool_need *need);
 /** NUMA node of the NIC, -1: unknown. */
 int dt_uplink_node(const struct dt_uplink *uplink);
 
+/** Have the NIC tell packets' flows, if it can: some guest has several queue pairs. Before dt_uplink_start(). */
+void dt_uplink_spread(struct dt_uplink *uplink);
+
 /**
  * Configure the device, its queues and lanes, and start it; then let @p workers[q] poll queue pair q.
  *
@@ -72,9 +81,8 @@ void dt_uplink_stop(struct dt_uplink *uplink);
 void dt_uplink_free(struct dt_uplink *uplink);
 
 /**
- * Hand packets to queue pair @p queue, out of account @p from. Those that the NIC cannot carry are dropped here.
- * Takes ownership of all.
- * @return packets queued
+ * Hand packets to queue pair @p queue, out of account @p from, made to fit; see dt_fit_put().
+ * @return packets and segments queued
  * @note any worker
  */
 unsigned int dt_uplink_put(

@@ -109,6 +109,8 @@ def wrong_settings_are_told_with_the_range(bench):
                   "--guest", VM0 + ",features_off=csum+tso")
     bench.refused(2, ["--guest vm0: queue_len = many: not a whole number"], "--guest", VM0 + ",queue_len=many")
     bench.refused(2, ["--guest vm0: queue_len = -64: not a whole number"], "--guest", VM0 + ",queue_len=-64")
+    bench.refused(2, ["--uplink net_null0: offloads_off = tso+ufo: ufo is no such word", "joined by +"], "--uplink",
+                  "net_null0,offloads_off=tso+ufo")
     bench.refused(2, ["--uplink net_null0: queues = 17: out of range, 1 to 16"], "--uplink", "net_null0,queues=17",
                   eal=bench.eal("--vdev", "net_null0"))
     bench.refused(2, ["--uplink net_null0: mode = router: want one of bridge|passthru"],
@@ -183,6 +185,12 @@ def an_option_that_eal_does_not_know_is_told(bench):
 def an_uplink_that_does_not_exist_is_told(bench):
     bench.refused(1, ["net_null7", "--vdev"], "--uplink", "net_null7", "--guest", VM0)
     bench.refused(1, ["wan", "0000:ff:1f.7", "-a"], "--uplink", "wan,device=0000:ff:1f.7", "--guest", VM0)
+
+
+@nothing_but_the_program.test
+def a_device_that_cannot_merge_is_told_with_what_can(bench):
+    bench.refused(1, ["uplink 'net_null0'", "lro = on", "net_null", "gro = on"], "--uplink", "net_null0,lro=on",
+                  eal=bench.eal("--vdev", "net_null0"))
 
 
 @nothing_but_the_program.test

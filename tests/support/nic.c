@@ -12,8 +12,8 @@ struct dt_test_nic dt_test_nic;
 
 static struct dt_test_nic *const nic = &dt_test_nic;
 
-void
-dt_test_nic_start(struct dt_sink sink, uint32_t mtu)
+static void
+start(struct dt_sink sink, uint32_t mtu, bool gro)
 {
 	static unsigned int number; /* a device that was closed leaves its name taken */
 	char error[DT_ERROR_SIZE] = "";
@@ -25,6 +25,7 @@ dt_test_nic_start(struct dt_sink sink, uint32_t mtu)
 					     .mtu = mtu,
 					     .n_queues = 1,
 					     .promiscuous = true,
+					     .gro = gro,
 					     .rx_desc = 64,
 					     .tx_desc = 64,
 					     .queue_len = DT_TEST_NIC_LANE } };
@@ -42,6 +43,18 @@ dt_test_nic_start(struct dt_sink sink, uint32_t mtu)
 	assert_int_equal(dt_uplink_new(&nic->conf, DT_TEST_NIC, &nic->uplink, error), 0);
 	if (dt_uplink_start(nic->uplink, &sink, &worker, true, error) != 0)
 		fail_msg("%s", error);
+}
+
+void
+dt_test_nic_start(struct dt_sink sink, uint32_t mtu)
+{
+	start(sink, mtu, false);
+}
+
+void
+dt_test_nic_start_merging(struct dt_sink sink)
+{
+	start(sink, 0, true);
 }
 
 void

@@ -30,6 +30,9 @@ extern struct dt_test_nic dt_test_nic;
 /** Make device, worker and uplink; the ledger is open. @p mtu in bytes, 0: the device's own */
 void dt_test_nic_start(struct dt_sink sink, uint32_t mtu);
 
+/** The same with gro = on, and the device's MTU. */
+void dt_test_nic_start_merging(struct dt_sink sink);
+
 /** Stop the uplink; what it holds is dropped. */
 void dt_test_nic_stop(void);
 

@@ -214,12 +214,12 @@ class Nic(Guest):
     """A NIC in the test's hands: `vdev` is for dptap; up() brings its link up, disconnect() takes it down.
 
     What dptap sends into it arrives in this object's receive buffers: without any, the NIC accepts no packet.
-    What this object sends, dptap's port receives.
+    What this object sends, dptap's port receives; with `tso` also what a NIC merges (LRO).
     """
 
-    def __init__(self, path, number=0, features=FEATURES, queue_size=256, queues=1, **more):
+    def __init__(self, path, number=0, features=FEATURES, queue_size=256, queues=1, tso=False, **more):
         self.device = f"net_vhost{number}"
-        self.vdev = f"{self.device},iface={path},queues={queues}"
+        self.vdev = f"{self.device},iface={path},queues={queues}" + (",tso=1" if tso else "")
         super().__init__(path, features, queue_size, queues=queues, **more)
 
 

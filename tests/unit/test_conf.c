@@ -159,6 +159,9 @@ an_uplink_without_keys_has_the_documented_defaults(void **state)
 	assert_int_equal(uplink->mtu, 0);
 	assert_int_equal(uplink->n_queues, 1);
 	assert_true(uplink->promiscuous);
+	assert_false(uplink->lro);
+	assert_false(uplink->gro);
+	assert_int_equal(uplink->offloads_off, 0);
 	assert_int_equal(uplink->rx_desc, 1024);
 	assert_int_equal(uplink->tx_desc, 1024);
 	assert_int_equal(uplink->queue_len, 1000);
@@ -169,7 +172,8 @@ static void
 an_uplink_takes_every_key(void **state)
 {
 	struct dt_conf *conf = ACCEPT("--uplink=wan,device=0000:01:00.0,mode=passthru,mtu=9000,queues=4,"
-				      "promiscuous=off,rx_desc=512,tx_desc=256,queue_len=2000");
+				      "promiscuous=off,lro=on,gro=on,offloads_off=tso+rss_hash,rx_desc=512,tx_desc=256,"
+				      "queue_len=2000");
 	const struct dt_conf_uplink *uplink = &conf->uplinks[0];
 
 	assert_string_equal(uplink->name, "wan");
@@ -178,6 +182,9 @@ an_uplink_takes_every_key(void **state)
 	assert_int_equal(uplink->mtu, 9000);
 	assert_int_equal(uplink->n_queues, 4);
 	assert_false(uplink->promiscuous);
+	assert_true(uplink->lro);
+	assert_true(uplink->gro);
+	assert_int_equal(uplink->offloads_off, DT_OFFLOAD_TSO | DT_OFFLOAD_RSS_HASH);
 	assert_int_equal(uplink->rx_desc, 512);
 	assert_int_equal(uplink->tx_desc, 256);
 	assert_int_equal(uplink->queue_len, 2000);
@@ -509,6 +516,32 @@ choices_and_switches_take_their_words_only(void **state)
 }
 
 static void
+several_words_are_joined_by_plus_signs(void **state)
+{
+	const struct dt_conf_setting *row = dt_conf_setting_find(DT_CONF_UPLINK, "offloads_off");
+	struct dt_conf_uplink uplink = { 0 };
+	char why[DT_CONF_WHY_SIZE];
+
+	assert_int_equal(dt_conf_value_set(row, &uplink, "tx_csum", why), 0);
+	assert_int_equal(uplink.offloads_off, DT_OFFLOAD_TX_CSUM);
+	assert_int_equal(dt_conf_value_set(row, &uplink, "none", why), 0);
+	assert_int_equal(uplink.offloads_off, 0);
+	assert_int_equal(dt_conf_value_set(row, &uplink, "rss_hash+multi_segs+rx_csum+multi_segs", why), 0);
+	assert_int_equal(uplink.offloads_off, DT_OFFLOAD_RSS_HASH | DT_OFFLOAD_MULTI_SEGS | DT_OFFLOAD_RX_CSUM);
+
+#define WORDS " is no such word, want some of tx_csum|tso|multi_segs|rx_csum|rss_hash, joined by +"
+	refuse_value(row, "tso+csum", "csum" WORDS);
+	refuse_value(row, "tso+", WORDS);
+	refuse_value(row, "+tso", WORDS);
+	refuse_value(row, "ts", "ts" WORDS);
+	refuse_value(row, "tso|rx_csum", "tso|rx_csum" WORDS);
+	refuse_value(row, "tso rx_csum", "tso rx_csum" WORDS);
+	refuse_value(row, "none+tso", "none" WORDS);
+	REFUSE("--uplink u: offloads_off = TSO: TSO" WORDS, "--uplink", "u,offloads_off=TSO");
+#undef WORDS
+}
+
+static void
 a_malformed_mac_is_refused(void **state)
 {
 	static const char *const bad[] = { "52:54:00:", "52:54:00:12:34", "52:54:00:12:34:5", "52:54:00:12:34:567",
@@ -646,9 +679,8 @@ an_unknown_key_is_refused_with_the_known_ones(void **state)
 	REFUSE("--guest vm0: colour: unknown key; a guest takes socket, socket_mode, mac, uplink, queues, "
 	       "queue_len, features_off",
 		"--guest", "vm0,socket=/x,colour=red");
-	REFUSE("--uplink u: socket: unknown key; an uplink takes device, mode, mtu, queues, promiscuous, rx_desc, "
-	       "tx_desc, "
-	       "queue_len",
+	REFUSE("--uplink u: socket: unknown key; an uplink takes device, mode, mtu, queues, promiscuous, lro, "
+	       "gro, offloads_off, rx_desc, tx_desc, queue_len",
 		"--uplink", "u,socket=/x");
 	refuse_file("dptap.conf: [dptap] colour: unknown key; [dptap] takes mbufs", "[dptap]\ncolour = red\n");
 	refuse_file("dptap.conf: [guest vm0] Socket: unknown key; a guest takes socket, socket_mode, mac, uplink, "
@@ -1228,7 +1260,7 @@ the_sample_shows_the_defaults(void **state)
 	shown = accept_file(text);
 	assert_check_passes(shown);
 
-	assert_int_equal(n_shown, 1 + 7 + 4);
+	assert_int_equal(n_shown, 1 + 10 + 4);
 	assert_int_equal(shown->mbufs, plain->mbufs);
 	assert_memory_equal(shown->uplinks, plain->uplinks, sizeof(*plain->uplinks));
 	assert_string_equal(shown->guests[0].uplink_name, "wan");
@@ -1270,6 +1302,7 @@ main(void)
 		cmocka_unit_test(a_number_is_whole_decimal_and_without_rubbish),
 		cmocka_unit_test(the_range_messages_read_as_documented),
 		cmocka_unit_test(choices_and_switches_take_their_words_only),
+		cmocka_unit_test(several_words_are_joined_by_plus_signs),
 		cmocka_unit_test(a_malformed_mac_is_refused),
 		cmocka_unit_test(features_are_named_as_in_the_specification),
 		cmocka_unit_test(a_feature_that_is_off_takes_its_dependants_with_it),

@@ -228,7 +228,7 @@ only_those_of_a_burst_that_do_not_fit_are_dropped(void **state)
 static void
 a_nic_of_many_segments_takes_a_frame_as_it_is(void **state)
 {
-	assert_true(nic->uplink->multi_segment);
+	assert_true(nic->uplink->fit.multi_segment);
 	assert_int_equal(put(1, 9014, 5), 1);
 
 	dt_test_nic_poll();
@@ -244,7 +244,7 @@ a_nic_of_one_segment_gets_frames_in_one_or_not_at_all(void **state)
 
 	memcpy(rte_pktmbuf_append(end, sizeof(tail)), tail, sizeof(tail));
 	assert_int_equal(rte_pktmbuf_chain(split, end), 0);
-	nic->uplink->multi_segment = false; /* this driver could; the next cannot */
+	nic->uplink->fit.multi_segment = false; /* this driver could; the next cannot */
 
 	assert_int_equal(put_this(split), 1);
 	assert_int_equal(put(1, 9014, 0), 0);
