@@ -274,8 +274,8 @@ def segments_of_no_bytes_are_hdr_gso_size(stage):
 @three_guests.test
 def segmentation_that_was_not_negotiated_is_hdr_gso_not_negotiated(stage):
     sent_in_vain(stage, "hdr_gso_not_negotiated",
-                 *(with_header(stage, flags=1, gso_type=kind, gso_size=100, csum_start=34, csum_offset=16)
-                   for kind in (1, 4, 3, 5, 0x81)))
+                 *(with_header(stage, flags=1, gso_type=kind, gso_size=50, csum_start=start, csum_offset=offset)
+                   for kind, start, offset in ((1, 34, 16), (4, 54, 16), (3, 34, 6), (5, 34, 6), (0x81, 34, 16))))
 
 
 @three_guests.test
@@ -292,10 +292,27 @@ def a_checksum_that_was_not_negotiated_is_hdr_csum_not_negotiated(stage):
                  *(with_header(stage, flags=flags, csum_start=34, csum_offset=16) for flags in (1, 3, 0xFF)))
 
 
+@three_guests.test
+def headers_longer_than_the_frame_are_hdr_len_too_long(stage):
+    sent_in_vain(stage, "hdr_len_too_long", *(with_header(stage, hdr_len=length) for length in (163, 0xFFFF)))
+
+
+@three_guests.test
+def a_checksum_before_any_transport_header_is_hdr_csum_start(stage):
+    sent_in_vain(stage, "hdr_csum_start",
+                 *(with_header(stage, flags=1, csum_start=start) for start in (0, 13, 19)))
+
+
+@three_guests.test
+def segmentation_with_another_protocols_checksum_is_hdr_gso_csum(stage):
+    sent_in_vain(stage, "hdr_gso_csum",
+                 with_header(stage, flags=1, gso_type=1, gso_size=50, csum_start=34, csum_offset=6))
+
+
 @for_any_sender
 def what_a_header_says_without_asking_for_anything_is_ignored(stage):
     vm0, vm1 = stage["vm0"], stage["vm1"]
-    for fields in ({"flags": 2}, {"flags": 0xF8}, {"gso_size": 1400}, {"hdr_len": 0xFFFF},
+    for fields in ({"flags": 2}, {"flags": 0xF8}, {"gso_size": 1400}, {"hdr_len": 54},
                    {"csum_start": 0xFFFF, "csum_offset": 0xFFFF}):
         good = stage.frame_to("vm1", "vm0")
 
