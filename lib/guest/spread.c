@@ -10,6 +10,16 @@
 
 #include "internal.h"
 
+/* Headers lie at odd addresses; rte_hash_crc() reads whole words. */
+static uint32_t
+crc_of(const void *from, uint32_t len, uint32_t init)
+{
+	uint64_t words[8];
+
+	__builtin_memcpy(words, from, len);
+	return rte_hash_crc(words, len, init);
+}
+
 #define IPV6_BYTES  16 /* of an address */
 #define PORTS_BYTES 4 /* of source and destination together; where TCP, UDP and SCTP have them */
 
@@ -26,7 +36,7 @@ dt_spread_set(struct dt_spread *spread, const uint8_t pairs[], unsigned int n)
 static uint32_t
 hash_link(const struct rte_mbuf *m)
 {
-	return rte_hash_crc(rte_pktmbuf_mtod(m, const void *), RTE_ETHER_HDR_LEN, 0);
+	return crc_of(rte_pktmbuf_mtod(m, const void *), RTE_ETHER_HDR_LEN, 0);
 }
 
 static bool
@@ -45,13 +55,13 @@ hash_flow(const struct rte_mbuf *m)
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, lens.l2_len);
 
 	if (RTE_ETH_IS_IPV4_HDR(l3) && m->data_len >= lens.l2_len + sizeof(struct rte_ipv4_hdr))
-		hash = rte_hash_crc(ip + offsetof(struct rte_ipv4_hdr, src_addr), 2 * sizeof(rte_be32_t), l3);
+		hash = crc_of(ip + offsetof(struct rte_ipv4_hdr, src_addr), 2 * sizeof(rte_be32_t), l3);
 	else if (RTE_ETH_IS_IPV6_HDR(l3) && m->data_len >= lens.l2_len + sizeof(struct rte_ipv6_hdr))
-		hash = rte_hash_crc(ip + offsetof(struct rte_ipv6_hdr, src_addr), 2 * IPV6_BYTES, RTE_PTYPE_L3_IPV6);
+		hash = crc_of(ip + offsetof(struct rte_ipv6_hdr, src_addr), 2 * IPV6_BYTES, RTE_PTYPE_L3_IPV6);
 	else
 		return hash_link(m);
 	if (has_ports(l4) && m->data_len >= lens.l2_len + lens.l3_len + PORTS_BYTES)
-		hash = rte_hash_crc(ip + lens.l3_len, PORTS_BYTES, hash ^ l4);
+		hash = crc_of(ip + lens.l3_len, PORTS_BYTES, hash ^ l4);
 	return hash;
 }
 
