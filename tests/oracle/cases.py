@@ -173,6 +173,8 @@ def _tcp_segments():
                          ("sequence near its end", tcp4(4000, seq=0xFFFFFF00)),
                          ("do not fragment", tcp4(4000, fragment=0x4000))):
         yield Case(f"TSO4 with {name}", packet.bytes, **_gso(packet, GSO_TCPV4, 1400))
+    packet = tcp4(4000, tags=[(QINQ, 3), (VLAN, 4)])
+    yield Case("TSO4 with two tags, to the brim of the MTU", packet.bytes, **_gso(packet, GSO_TCPV4, 1460))
     for name, extensions in (("hop-by-hop", [(HOP_BY_HOP, b"\0\0\1\4" + bytes(4))]),
                              ("two extensions", [(HOP_BY_HOP, b"\0\0\1\4" + bytes(4)),
                                                  (DESTINATION, b"\0\1\1\x0c" + bytes(12))])):

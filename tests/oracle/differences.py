@@ -101,14 +101,13 @@ def _one_segment_above_mtu(case, name, theirs, ours):
 
 def _room_for_a_tag(case, name, theirs, ours):
     limit, tags = MTU + ETH, _tags(case.frame)
-    whole = len(theirs.runs) <= 1 and all(run.n == 1 for run in theirs.runs)
-    if name != UPLINK or not whole:
+    if name != UPLINK or tags == 1:
         return False
-    if not tags:
-        return theirs.reason is None and limit < theirs.runs[0].length <= limit + 4 and \
-            ours == Verdict("SKB_GSO_SEG", [])
-    return tags == 2 and theirs == Verdict(TOO_LONG, []) and ours.reason is None and \
-        limit + 4 < ours.runs[0].length <= limit + 8
+    if tags == 0:
+        return (theirs.reason is None and any(limit < run.length <= limit + 4 for run in theirs.runs)
+                and ours == Verdict("SKB_GSO_SEG", []))
+    return (theirs.reason == TOO_LONG and ours.reason is None and all(run.length <= limit + 8 for run in ours.runs)
+            and theirs.runs == [run for run in ours.runs if run.length <= limit + 4])
 
 
 def _kept_datagram(case, name, theirs, ours):
