@@ -22,13 +22,21 @@
 		BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_MTU) | BIT(VIRTIO_NET_F_STATUS) |                       \
 		BIT(VIRTIO_NET_F_GUEST_ANNOUNCE))
 
+/* What a driver may leave undone, and what may be left undone for it. */
+#define OFFERED_OFFLOADS                                                                                               \
+	(BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) |                          \
+		BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO) | BIT(VIRTIO_NET_F_HOST_USO) |                 \
+		BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) |           \
+		BIT(VIRTIO_NET_F_GUEST_ECN) | BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_GUEST_USO4) |             \
+		BIT(VIRTIO_NET_F_GUEST_USO6))
+
 /* Between the front end and us. */
 #define OFFERED_BEHIND (BIT(VHOST_USER_F_PROTOCOL_FEATURES) | BIT(VHOST_F_LOG_ALL))
 
 uint64_t
 dt_guest_features(const struct dt_conf_guest *conf)
 {
-	uint64_t offered = OFFERED;
+	uint64_t offered = OFFERED | OFFERED_OFFLOADS;
 
 	if (conf->n_queues > 1)
 		offered |= BIT(VIRTIO_NET_F_MQ);

@@ -59,7 +59,7 @@ def every_guest_is_offered_what_works(stage):
 
     wanted = (vu.F_VERSION_1 | vu.F_RING_PACKED | vu.F_IN_ORDER | vu.F_EVENT_IDX | vu.F_INDIRECT_DESC |
               vu.F_MRG_RXBUF | vu.F_ANY_LAYOUT | vu.F_NOTIFY_ON_EMPTY | vu.F_MQ | vu.F_MTU | vu.F_GUEST_ANNOUNCE |
-              vu.F_NET_STATUS | vu.F_LOG_ALL | vu.F_PROTOCOL_FEATURES)
+              vu.F_NET_STATUS | vu.F_LOG_ALL | vu.F_PROTOCOL_FEATURES | vu.HOST_OFFLOADS | vu.GUEST_OFFLOADS)
     equal(features & wanted, wanted, "features that work")
     equal(features & NEVER, 0, "other features")
     equal(protocol, vu.PROTOCOL_MQ | vu.PROTOCOL_LOG_SHMFD | vu.PROTOCOL_RARP | vu.PROTOCOL_REPLY_ACK |
