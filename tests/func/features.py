@@ -18,7 +18,7 @@ from testing import check, equal, main, scenario, wait_until
 import vhost_user as vu
 
 PORTS = ("vm0", "vm1", "vm2", "net_null0")
-OFF = "mrg_rxbuf+guest_announce+event_idx+version_1+mtu"
+OFF = "mrg_rxbuf+guest_announce+event_idx+version_1+mtu+guest_csum+host_tso4"
 NEVER = vu.F_MAC | vu.F_CTRL_VQ | vu.F_ACCESS_PLATFORM | sum(1 << bit for bit in (2, 18, 19, 20, 23, 57, 59, 60))
 """What belongs to a front end, and what dptap does not do."""
 
@@ -77,7 +77,8 @@ def several_queues_are_offered_to_those_who_have_them(stage):
 def what_is_off_is_not_offered_nor_what_needs_it(stage):
     all_of_them = offered(stage, "vm2")[0]
     off = (vu.F_MRG_RXBUF | vu.F_GUEST_ANNOUNCE | vu.F_EVENT_IDX | vu.F_VERSION_1 | vu.F_MTU |
-           vu.F_RING_PACKED | vu.F_IN_ORDER)  # the last two need VERSION_1
+           vu.F_HOST_TSO4 | vu.GUEST_OFFLOADS |  # which need GUEST_CSUM
+           vu.F_RING_PACKED | vu.F_IN_ORDER)  # which need VERSION_1
     equal(offered(stage, "vm1")[0], all_of_them & ~off, "features")
     stage.cross("vm1", "vm2", 20)
     stage.cross("vm2", "vm1", 20)
