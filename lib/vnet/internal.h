@@ -11,6 +11,7 @@
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 
+#include "sum.h"
 #include "vnet.h"
 
 /* What l3_len of an mbuf can say. */
@@ -96,76 +97,7 @@ dt_mbuf_lengths(struct rte_mbuf *m, const struct dt_packet *packet, uint32_t l4_
 	m->tso_segsz = segment;
 }
 
-/** The fields of a fresh mbuf that anybody behind us reads; a pool's mbuf has next and nb_segs right. */
-static inline void
-dt_mbuf_reset(struct rte_mbuf *m, uint16_t len)
-{
-	static const struct rte_mbuf template = {
-		.data_off = RTE_PKTMBUF_HEADROOM, .refcnt = 1, .nb_segs = 1, .port = RTE_MBUF_PORT_INVALID
-	};
-
-	memcpy(&m->rearm_data, &template.rearm_data, sizeof(uint64_t));
-	m->ol_flags = 0;
-	m->packet_type = 0;
-	m->pkt_len = len;
-	m->data_len = len;
-	m->vlan_tci = 0;
-	m->tx_offload = 0;
-}
-
-/* ---- sums: of 16-bit words as they lie in memory, not yet folded ---- */
-
-/** Add up @p len bytes; an odd last one counts as if a zero followed. */
-static inline uint64_t
-dt_sum(const void *bytes, size_t len)
-{
-	const uint8_t *at = bytes;
-	uint64_t sum = 0;
-	uint32_t word;
-	uint16_t half;
-
-	/* Wide words in a plain loop: compilers make the widest vectors of it that the target has. */
-	for (; len >= sizeof(word); len -= sizeof(word), at += sizeof(word)) {
-		memcpy(&word, at, sizeof(word));
-		sum += word;
-	}
-	if ((len & 2) != 0) {
-		memcpy(&half, at, sizeof(half));
-		sum += half;
-		at += sizeof(half);
-	}
-	if ((len & 1) != 0) {
-		half = 0;
-		memcpy(&half, at, 1);
-		sum += half;
-	}
-	return sum;
-}
-
-/** To 16 bits; zero only if all that was added was zero. */
-static inline uint16_t
-dt_sum_fold(uint64_t sum)
-{
-	sum = (sum >> 32) + (uint32_t)sum;
-	sum = (sum >> 32) + (uint32_t)sum;
-	sum = (sum >> 16) + (uint16_t)sum;
-	sum = (sum >> 16) + (uint16_t)sum;
-	return (uint16_t)((sum >> 16) + sum);
-}
-
-/** The same bytes one place further. */
-static inline uint64_t
-dt_sum_shift(uint64_t sum)
-{
-	return rte_bswap16(dt_sum_fold(sum));
-}
-
-/** A number as it would lie in memory. */
-static inline uint64_t
-dt_sum_of(uint32_t number)
-{
-	return rte_cpu_to_be_32(number);
-}
+/* ---- sums ---- */
 
 /** Add up @p len bytes of a packet that has them. */
 uint64_t dt_packet_sum(const struct rte_mbuf *m, uint32_t offset, uint32_t len);

@@ -68,27 +68,17 @@ dt_place_count(struct dt_place *at, uint32_t len)
 	return n;
 }
 
-/** Copy the next @p len bytes; moves on. */
-static inline void
-dt_place_copy(struct dt_place *at, uint32_t len, uint8_t *to)
-{
-	while (len > 0) {
-		uint32_t part = dt_place_part(at, len);
-
-		rte_memcpy(to, dt_place_bytes(at), part);
-		to += part;
-		len -= part;
-		dt_place_skip(at, part);
-	}
-}
-
 /**
- * Let @p mi, a never-used mbuf, have the next @p len bytes, which lie in one piece. Does not move on.
+ * Let @p mi have the next @p len bytes, which lie in one piece. Does not move on.
  *
- * As rte_pktmbuf_attach() of a part, but for what only a packet's first mbuf has; the reference is still to be settled.
+ * As rte_pktmbuf_attach() of a part, but for what the caller has set and what only a packet's first
+ * mbuf has; the reference is still to be settled.
+ *
+ * @param mi         a never-used mbuf
+ * @param priv_size  that it has; another one is written, to the second cache line
  */
 static inline void
-dt_place_attach(struct dt_place *at, uint32_t len, struct rte_mbuf *mi)
+dt_place_attach(struct dt_place *at, uint32_t len, struct rte_mbuf *mi, uint16_t priv_size)
 {
 	const struct rte_mbuf *m = at->m;
 
@@ -98,13 +88,13 @@ dt_place_attach(struct dt_place *at, uint32_t len, struct rte_mbuf *mi)
 	mi->data_off = (uint16_t)(m->data_off + at->offset);
 	mi->data_len = (uint16_t)len;
 	mi->pkt_len = len;
-	mi->port = RTE_MBUF_PORT_INVALID;
 	if (unlikely(RTE_MBUF_HAS_EXTBUF(m))) {
 		mi->ol_flags = RTE_MBUF_F_EXTERNAL;
 		mi->shinfo = m->shinfo;
 	} else {
 		mi->ol_flags = RTE_MBUF_F_INDIRECT;
-		mi->priv_size = m->priv_size; /* leads to the mbuf that embeds the data */
+		if (unlikely(m->priv_size != priv_size))
+			mi->priv_size = m->priv_size; /* leads to the mbuf that embeds the data */
 	}
 	at->refs++;
 }

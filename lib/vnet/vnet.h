@@ -149,8 +149,8 @@ void dt_vnet_header(const struct rte_mbuf *m, uint64_t features, struct virtio_n
  */
 enum dt_cause dt_vnet_complete(struct rte_mbuf **m, struct rte_mempool *pool);
 
-/** The longest headers that a segment can have; see HEADERS_MAX in internal.h. */
-#define DT_VNET_CUT_HDR_MAX 648
+/** The longest headers that a segment can have, in whole cache lines; see HEADERS_MAX in internal.h. */
+#define DT_VNET_CUT_HDR_MAX 704
 
 /** A packet that is being cut into segments. */
 struct dt_vnet_cut {
@@ -164,6 +164,7 @@ struct dt_vnet_cut {
 
 	/* the rest belongs to the functions below */
 	struct rte_mempool *pool;
+	uint16_t pool_priv_size;
 	enum { DT_VNET_CUT_TCP, DT_VNET_CUT_USO, DT_VNET_CUT_UFO } kind;
 	bool v6;
 	bool checksum; /* complete it */
@@ -193,7 +194,8 @@ struct dt_vnet_cut {
  * Begin to cut a packet into what skb_gso_segment() of Linux 6.x makes of it, byte for byte.
  *
  * @param m            stays the caller's, who gives it up by dt_replaced() behind the last segment, or drops it
- * @param pool         for segments: a header of their own, and indirect mbufs for payload
+ * @param pool         for segments: a header of their own, and indirect mbufs for payload; with room for
+ *                     DT_VNET_CUT_HDR_MAX bytes in each
  * @param checksum     complete TCP's and UDP's checksums; else segments have partial ones. UFO's is always complete
  * @param one_segment  copy payload, so that each segment is a single mbuf
  * @return DT_CAUSE_MAX; DT_CAUSE_GSO_MALFORMED: headers and lengths do not make a packet to cut;

@@ -26,14 +26,22 @@ folded(uint64_t sum)
 static void
 sums_of_all_lengths_and_alignments_are_those_of_the_naive_way(void **state)
 {
-	static uint8_t bytes[4096 + 64];
+	static uint8_t bytes[4096 + 64], copy[4096 + 64];
 	uint64_t seed = 1;
 
 	for (unsigned int i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)dt_test_random(&seed, 256);
 	for (uint32_t at = 0; at < 64; at++)
-		for (uint32_t len = 0; len < 4096; len += 1 + len / 300)
-			assert_int_equal(folded(dt_sum(bytes + at, len)), dt_test_sum(bytes + at, len, 0));
+		for (uint32_t len = 0; len < 4096; len += 1 + len / 300) {
+			uint16_t want = dt_test_sum(bytes + at, len, 0);
+
+			assert_int_equal(folded(dt_sum(bytes + at, len)), want);
+			assert_int_equal(folded(dt_sum_plain(bytes + at, len)), want);
+			memset(copy, 0, sizeof(copy));
+			assert_int_equal(folded(dt_sum_copy(copy + at % 7, bytes + at, len)), want);
+			assert_memory_equal(copy + at % 7, bytes + at, len);
+			assert_int_equal(copy[at % 7 + len], 0);
+		}
 }
 
 static void
