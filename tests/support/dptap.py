@@ -102,7 +102,22 @@ class Dptap:
         self._clear()
 
     def start(self):
-        """Start it and wait for its `ready:` line."""
+        """Start it and wait for its `ready:` line.
+
+        net_af_packet numbers its socket's group by process and interface, and two processes may come out at the same
+        number: then the second one is not at fault, and a new process has another.
+        """
+        for _ in range(5):
+            try:
+                return self._start_once()
+            except Failure:
+                if "could not set PACKET_FANOUT" not in self.log():
+                    self.show_log()
+                    raise
+        self.show_log()
+        raise Failure("net_af_packet's sockets clash again and again")
+
+    def _start_once(self):
         with open(self.log_path, "wb") as log, open(self.out_path, "wb") as out:
             # pylint: disable=consider-using-with
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=log)
@@ -115,11 +130,7 @@ class Dptap:
                 raise Failure(f"dptap ended with status {self.process.returncode} before it was ready")
             return None
 
-        try:
-            self.ready = wait_until(ready, "dptap's `ready:` line", self.deadline, 0.01)
-        except Failure:
-            self.show_log()
-            raise
+        self.ready = wait_until(ready, "dptap's `ready:` line", self.deadline, 0.01)
         return self
 
     def log(self):
