@@ -132,6 +132,14 @@ class Nic:
                 "-device", f"virtio-net-pci,{device}{place}"]
 
 
+MEMORY_KIB_HOTPLUG = 128 << 10
+"""Modules are plugged in behind it, at multiples of 128 MiB."""
+
+MEMORY_KIB = MEMORY_KIB_HOTPLUG - 8
+"""Not a multiple of 64 pages: QEMU before 9.0 takes the dirty bits of so aligned memory 64 at a time, and forgets to
+tell its interpreter that these pages are clean again. What the guest's CPU then writes to them is not migrated."""
+
+
 class Qemu:
     """One virtual machine, with one NIC (Nic has the keywords for it) or several.
 
@@ -145,13 +153,12 @@ class Qemu:
     """
 
     def __init__(self, name, socket_path, directory, *, mac=None, address=None, address6=None, more_nics=(),
-                 memory_mib=128, smp=1, hotplug=False, paused=False, incoming=False, **nic):
+                 smp=1, hotplug=False, paused=False, incoming=False, **nic):
         self.name = name
         self.nics = [Nic(socket_path, mac, **nic), *more_nics]
         self.mac = mac
         self.address = address
         self.address6 = address6
-        self.memory_mib = memory_mib
         self.smp = smp
         self.hotplug = hotplug
         self.paused = paused
@@ -180,7 +187,7 @@ class Qemu:
     def command(self):
         """The command line."""
         images = image()
-        memory = f"{self.memory_mib}M"
+        memory = f"{MEMORY_KIB_HOTPLUG if self.hotplug else MEMORY_KIB}K"
         kernel = "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check mitigations=off reboot=t"
         if self.hotplug:
             # memory above 4 GiB makes the kernel set 64 MiB of bounce buffers aside: half of what there is
@@ -529,7 +536,7 @@ class Rig:
     def repeating(self, step):
         """Call a function again and again in a thread beside the block; yields a list that grows with each round.
 
-        An exception of it is raised at the block's end.
+        An exception of it is raised at the block's end, or told behind the block's own, of which it may be the cause.
         """
         rounds, problem, enough = [], [], threading.Event()
 
@@ -545,6 +552,10 @@ class Rig:
         thread.start()
         try:
             yield rounds
+        except Exception as error:
+            if problem:
+                raise Failure(f"{error}; a round of traffic had failed: {problem[0]!r}") from problem[0]
+            raise
         finally:
             enough.set()
             thread.join(180)
