@@ -51,7 +51,7 @@ locate(const struct dt_vq *vq, const struct dt_vq_desc *d, struct slot *slot)
 
 /* First and second pass. @return slots, always @p n */
 static __rte_always_inline unsigned int
-read_split(const struct dt_vq *vq, struct slot *slots, unsigned int n)
+read_split(const struct dt_vq *vq, struct slot *slots, unsigned int n, const bool in_order)
 {
 	for (unsigned int i = 0; i < n; i++) {
 		slots[i].head = dt_split_head(vq, i);
@@ -59,6 +59,7 @@ read_split(const struct dt_vq *vq, struct slot *slots, unsigned int n)
 		if (likely(slots[i].head < vq->size))
 			rte_prefetch0(&vq->desc[slots[i].head]);
 	}
+	dt_split_prefetch_used(vq, in_order ? 1 : n);
 	for (unsigned int i = 0; i < n; i++) {
 		struct dt_vq_desc d;
 
@@ -288,7 +289,7 @@ take_burst(struct dt_pair *pair, struct tally *tally, unsigned int n, const bool
 	unsigned int done = 0, run, taken;
 
 	do {
-		run = packed ? read_packed(vq, tally->steps, slots, n - done) : read_split(vq, slots, n);
+		run = packed ? read_packed(vq, tally->steps, slots, n - done) : read_split(vq, slots, n, in_order);
 		taken = take_slots(pair, tally, slots, run, packed, in_order);
 		done += taken;
 	} while (packed && taken == run && run > 0 && done < n);
