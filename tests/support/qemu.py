@@ -384,7 +384,9 @@ class Qemu:
 
         What guests say meanwhile on the command port is lost: run no command then. Returns QEMU's account of it.
         """
-        wait_until(lambda: os.path.exists(other.path("incoming")), f"QEMU {other.name} to listen", pause=0.01)
+        # its monitor answers once it listens; that the socket's file is there says less
+        wait_until(lambda: other.qmp("query-status")["status"] == "inmigrate", f"QEMU {other.name} to listen",
+                   pause=0.01)
         other.attach()
         self.qmp("migrate", uri=f"unix:{other.path('incoming')}")
         status = {}
@@ -394,7 +396,8 @@ class Qemu:
             return status.get("status") in ("completed", "failed", "cancelled")
 
         wait_until(ended, lambda: f"the end of a migration: {status}", 180, 0.02)
-        equal(status["status"], "completed", f"the outcome of the migration of {self.name}")
+        check(status["status"] == "completed", f"the migration of {self.name} has {status['status']}: "
+              f"{status.get('error-desc', 'no word why')}\n{self.name}: {self.log()}\n{other.name}: {other.log()}")
         wait_until(lambda: other.qmp("query-status")["running"], f"QEMU {other.name} to run", pause=0.01)
         other.boot_id = self.boot_id
         return status
