@@ -59,7 +59,10 @@ read_split(const struct dt_vq *vq, struct slot *slots, unsigned int n, const boo
 		if (likely(slots[i].head < vq->size))
 			rte_prefetch0(&vq->desc[slots[i].head]);
 	}
-	dt_split_prefetch_used(vq, in_order ? 1 : n);
+	/* The guest polls the index. By the time it is written, its line is ours again, as are those of the elements. */
+	rte_prefetch0_write(&vq->used->idx);
+	if (!in_order)
+		dt_split_prefetch_used(vq, n);
 	for (unsigned int i = 0; i < n; i++) {
 		struct dt_vq_desc d;
 

@@ -67,11 +67,10 @@ dt_split_bad_head(struct dt_vq *vq)
 		dt_vq_break(vq, DT_VQ_BAD_HEADS);
 }
 
-/** Prefetch for writing where the next @p n used elements go, and the index behind which the guest finds them. */
+/** Prefetch for writing where the next @p n used elements go. */
 static inline void
 dt_split_prefetch_used(const struct dt_vq *vq, unsigned int n)
 {
-	rte_prefetch0_write(&vq->used->idx);
 	rte_prefetch0_write(&vq->used->ring[vq->used_idx & vq->mask]);
 	rte_prefetch0_write(&vq->used->ring[(uint16_t)(vq->used_idx + n - 1) & vq->mask]);
 }
