@@ -539,7 +539,7 @@ class Rig:
     def repeating(self, step):
         """Call a function again and again in a thread beside the block; yields a list that grows with each round.
 
-        An exception of it is raised at the block's end, or told behind the block's own, of which it may be the cause.
+        An exception of it is raised at the block's end, or told with the block's own, of which it may be the cause.
         """
         rounds, problem, enough = [], [], threading.Event()
 
@@ -557,7 +557,7 @@ class Rig:
             yield rounds
         except Exception as error:
             if problem:
-                raise Failure(f"{error}; a round of traffic had failed: {problem[0]!r}") from problem[0]
+                error.add_note(f"a round of traffic had failed: {problem[0]!r}")
             raise
         finally:
             enough.set()
