@@ -22,10 +22,15 @@ the load is the bottleneck, so it compares cycles; otherwise it compares through
 """
 
 
+def figure(mpps):
+    """Three digits of it at the least: large packets are few."""
+    return f"{mpps:.2f}" if mpps >= 1 else f"{mpps:.3g}"
+
+
 def tell_round(pair, names):
     """One line for one pair of windows."""
     counts = pair.fault and f"  not counted: {pair.fault}"
-    sides = "   ".join(f"{name} {window.mpps:6.2f} Mpps {window.cycles_per_packet:5.0f} cycles"
+    sides = "   ".join(f"{name} {figure(window.mpps):>6} Mpps {window.cycles_per_packet:5.0f} cycles"
                        for name, window in zip(names, (pair.subject, pair.peer)))
     print(f"  {pair.placement or 'moved':8} {sides}{counts}", flush=True)
 
@@ -33,7 +38,7 @@ def tell_round(pair, names):
 def tell_summary(summary, names):
     """The lines of one case on one placement."""
     print(f"  {summary.placement}: {summary.n_pairs} pairs, speed {summary.speed:.2f}")
-    print(f"    Mpps           {_both(names, summary.mpps, '.2f')}   ratio {summary.mpps_ratio}")
+    print(f"    Mpps           {_both(names, map(figure, summary.mpps), '')}   ratio {summary.mpps_ratio}")
     print(f"    cycles/packet  {_both(names, summary.cycles, '.0f')}   ratio {summary.cycles_ratio}", flush=True)
 
 
@@ -53,7 +58,7 @@ def markdown(results, names, options):
             lines.append(f"| {case.scenario} | {frame_of(case)} | no pair counted | 0 |" + " |" * 8)
         for s in summaries:
             lines.append(f"| {case.scenario} | {frame_of(case)} | {s.placement} | {s.n_pairs} "
-                         f"| {s.mpps[0]:.2f} | {s.mpps[1]:.2f} | {s.mpps_ratio} "
+                         f"| {figure(s.mpps[0])} | {figure(s.mpps[1])} | {s.mpps_ratio} "
                          f"| {s.cycles[0]:.0f} | {s.cycles[1]:.0f} | {s.cycles_ratio} "
                          f"| {s.load_busy[0]:.0%}, {s.load_busy[1]:.0%} | **{s.speed:.2f}** |")
     return "\n".join(lines) + "\n\n" + EXPLANATION.format(*names)
