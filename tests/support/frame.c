@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "frame.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <netinet/in.h>
 
@@ -24,6 +26,16 @@ dt_test_random(uint64_t *seed, uint32_t n)
 	/* Knuth's MMIX; its upper bits are good */
 	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
 	return (uint32_t)(((*seed >> 32) * n) >> 32);
+}
+
+uint64_t
+dt_test_seed(void)
+{
+	const char *chosen = getenv("DT_TEST_SEED");
+	uint64_t seed = chosen != NULL ? strtoull(chosen, NULL, 10) : (uint64_t)time(NULL);
+
+	print_message("DT_TEST_SEED=%" PRIu64 "\n", seed);
+	return seed;
 }
 
 uint16_t
@@ -155,6 +167,18 @@ build_l4(const struct dt_test_frame_spec *spec, struct dt_test_frame *frame)
 	frame->len += hdr_len;
 }
 
+/* A sum of 0 is sent as 0xffff by UDP, where 0 says that there is none. */
+static void
+fill_check(struct dt_test_frame *f)
+{
+	uint32_t len = f->len - f->l4;
+	uint16_t sum = (uint16_t)~dt_test_sum(f->bytes + f->l4, len, dt_test_pseudo_sum(f, len));
+
+	if (sum == 0 && f->proto == IPPROTO_UDP)
+		sum = 0xffff;
+	put16(f->bytes + f->l4 + dt_test_check_offset(f->proto), sum);
+}
+
 void
 dt_test_frame_build(const struct dt_test_frame_spec *spec, uint32_t seed, struct dt_test_frame *ret_frame)
 {
@@ -186,9 +210,7 @@ dt_test_frame_build(const struct dt_test_frame_spec *spec, uint32_t seed, struct
 	for (uint32_t i = 0; i < spec->payload; i++)
 		f->bytes[f->len++] = (uint8_t)dt_test_random(&random, 256);
 	if (spec->proto == IPPROTO_TCP || spec->proto == IPPROTO_UDP)
-		put16(f->bytes + f->l4 + dt_test_check_offset(spec->proto),
-			(uint16_t)~dt_test_sum(
-				f->bytes + f->l4, f->len - f->l4, dt_test_pseudo_sum(f, f->len - f->l4)));
+		fill_check(f);
 }
 
 /* Each next part's length. */

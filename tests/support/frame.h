@@ -79,4 +79,7 @@ uint32_t dt_test_packet_read(const struct rte_mbuf *pkt, uint8_t *bytes);
 /** A number below @p n that @p seed goes on from. */
 uint32_t dt_test_random(uint64_t *seed, uint32_t n);
 
+/** Where random numbers begin: at DT_TEST_SEED of the environment, else at the time. Printed, to repeat a failure. */
+uint64_t dt_test_seed(void);
+
 #endif

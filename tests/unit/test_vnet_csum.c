@@ -2,8 +2,6 @@
 /* Checksums that are completed in software, compared with naive ones. */
 #include "testing.h"
 
-#include <time.h>
-
 #include <netinet/in.h>
 
 #include <rte_common.h>
@@ -60,9 +58,8 @@ static void
 a_sum_goes_over_mbufs_of_any_length(void **state)
 {
 	static struct dt_test_frame frame;
-	uint64_t seed = (uint64_t)time(NULL);
+	uint64_t seed = dt_test_seed();
 
-	print_message("seed %llu\n", (unsigned long long)seed);
 	dt_test_frame_build(&(struct dt_test_frame_spec){ .type = 0x88b5, .payload = 3000 }, 7, &frame);
 	for (unsigned int i = 0; i < 3000; i++) {
 		uint32_t cuts[6], from, len;

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <netinet/in.h>
 
@@ -343,9 +342,8 @@ static void
 random_packets_of_all_sizes_are_cut_right(void **state)
 {
 	static struct dt_test_frame frame;
-	uint64_t seed = (uint64_t)time(NULL);
+	uint64_t seed = dt_test_seed();
 
-	print_message("seed %llu\n", (unsigned long long)seed);
 	for (unsigned int i = 0; i < 3000; i++) {
 		unsigned int k = dt_test_random(&seed, RTE_DIM(kinds));
 		struct dt_test_frame_spec spec = kinds[k].spec;

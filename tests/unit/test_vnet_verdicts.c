@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <netinet/in.h>
 
@@ -624,10 +623,9 @@ no_header_makes_anybody_go_past_the_packet(void **state)
 {
 	static struct dt_test_frame frame;
 	static uint8_t bytes[DT_TEST_FRAME_MAX];
-	uint64_t seed = (uint64_t)time(NULL);
+	uint64_t seed = dt_test_seed();
 	unsigned int n_good = 0, n_bad = 0, n_finished = 0;
 
-	print_message("seed %llu\n", (unsigned long long)seed);
 	for (unsigned int i = 0; i < 60000; i++) {
 		struct virtio_net_hdr hdr;
 		struct rte_mbuf *pkt;
