@@ -59,7 +59,7 @@ read_split(const struct dt_vq *vq, struct slot *slots, unsigned int n, const boo
 		if (likely(slots[i].head < vq->size))
 			rte_prefetch0(&vq->desc[slots[i].head]);
 	}
-	/* The guest polls the index. By the time it is written, its line is ours again, as are those of the elements. */
+	/* The guest polls the index: by the time it is written its line is ours again, as are those of the elements. */
 	rte_prefetch0_write(&vq->used->idx);
 	if (!in_order)
 		dt_split_prefetch_used(vq, n);

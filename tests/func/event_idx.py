@@ -173,8 +173,8 @@ def with_event_idx_a_split_rings_flag_counts_for_nothing(stage, features):
 
 @test_of_layouts(*LAYOUTS)
 def a_burst_is_signalled_once(stage, features):
-    # what one look is sure to find at once: in a packed ring it begins with the last descriptor of a whole burst and goes
-    # on with the others, and a worker that was stopped in between finds all but that last one
+    # what one look is sure to find at once: in a packed ring it begins with the last descriptor of a whole burst and
+    # goes on with the others, and a worker that was stopped in between finds all but that last one
     n = 31 if features & vu.F_RING_PACKED else 32
     vm0, vm1 = both(stage, features)
     vm0.from_guest.want_interrupts(True)
