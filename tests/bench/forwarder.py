@@ -2,6 +2,7 @@
 """The programs that are compared: each stands between a NIC and a guest's socket, and can say what it did."""
 
 import dataclasses
+import time
 
 from process import BenchError, Process, wait_until
 from telemetry import Telemetry
@@ -15,7 +16,9 @@ class Counted:
     """What a forwarder did during a window, by its own books."""
 
     busy_cycles: int  # of rounds that moved packets
-    delivered: int    # packets that reached the other side
+    to_guest: int     # packets that guests got
+    to_nic: int       # packets that the NIC took
+    seconds: float    # between the two looks into the books
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +52,9 @@ class Testpmd:
         if wiring.gso:
             options += ["--total-num-mbufs=32768"]
         self._arguments = (name, eal, options, place)
+        self._nic_port = len(wiring.sockets)  # ports are numbered in the order of the command line
         self._console = None
+        self._began = 0.0
 
     @property
     def process(self):
@@ -67,12 +72,13 @@ class Testpmd:
 
     def begin(self):
         """Start counting."""
-        self._console.clear_stats()
+        self._began = self._console.clear_stats()
 
     def end(self):
         """What was counted since begin()."""
-        stats, _ = self._console.stats()
-        return Counted(stats.busy_cycles, stats.sent)
+        stats, now = self._console.stats()
+        to_nic = stats.sent_by.get(self._nic_port, 0)
+        return Counted(stats.busy_cycles, stats.sent - to_nic, to_nic, now - self._began)
 
     def stop(self):
         """End it."""
@@ -120,16 +126,14 @@ class Dptap:
 
     def end(self):
         """What was counted since begin()."""
-        now = self._read()
-        return Counted(now.busy_cycles - self._before.busy_cycles, now.delivered - self._before.delivered)
+        return Counted(*(after - before for before, after in zip(self._before, self._read())))
 
     def _read(self):
-        """Each packet leaves by one port, so all ways out can be added up."""
-        delivered = sum(self._telemetry.ask(f"/dptap/port,{guest}")["to_guest"]["delivered"] for guest in self._guests)
-        if self._uplink:
-            delivered += self._telemetry.ask(f"/dptap/port,{self._uplink}")["port_tx"]["delivered"]
+        """Counted's fields, each since some time in the past."""
+        to_guest = sum(self._telemetry.ask(f"/dptap/port,{guest}")["to_guest"]["delivered"] for guest in self._guests)
         lcores = self._telemetry.ask("/dptap/lcores").values()
-        return Counted(busy_cycles=sum(lcore["busy_cycles"] for lcore in lcores), delivered=delivered)
+        to_nic = self._telemetry.ask(f"/dptap/port,{self._uplink}")["port_tx"]["delivered"] if self._uplink else 0
+        return sum(lcore["busy_cycles"] for lcore in lcores), to_guest, to_nic, time.monotonic()
 
     def stop(self):
         """End it; BenchError if it says that its books are wrong."""

@@ -17,8 +17,8 @@ HEADER = """\
 EXPLANATION = """\
 Ratios are {0} to {1}: the median over pairs of neighbouring windows and, in parentheses, their middle half.
 Placement is how near the two CPUs were to each other (sibling: one core; near: one cache; far: two caches).
-Cycles are those of rounds that moved packets, for each packet that arrived. Speed, {1} being 1: from guest to NIC
-the load is the bottleneck, so it compares cycles; otherwise it compares throughput.
+Cycles are those of rounds that moved packets, for each packet that came out at the end. Speed, {1} being 1: from
+guest to NIC the load is the bottleneck, so it compares cycles; otherwise it compares throughput.
 """
 
 

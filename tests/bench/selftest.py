@@ -12,13 +12,17 @@ import compare
 from compare import Pair, Ratio, judge, peers_case, summarise
 from options import ROWS, chosen_cases
 from process import BenchError
-from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, NIC_TO_GUEST, Case, Window, write_capture
+from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, LOOP, NIC_TO_GUEST, SCENARIOS, Case, Window, write_capture
 from testpmd import parse_forward_stats
 
 STATS = """
   ---------------------- Forward statistics for port 0  ----------------------
   RX-packets: 11             RX-dropped: 0             RX-total: 11
-  TX-packets: 0              TX-dropped: 0             TX-total: 0
+  TX-packets: 300            TX-dropped: 0             TX-total: 300
+
+  ---------------------- Forward statistics for port 1  ----------------------
+  RX-packets: 1089           RX-dropped: 0             RX-total: 1089
+  TX-packets: 700            TX-dropped: 100           TX-total: 800
   +++++++++++++++ Accumulated forward statistics for all ports+++++++++++++++
   RX-packets: 1100           RX-dropped: 0             RX-total: 1100
   TX-packets: 1000           TX-dropped: 100           TX-total: 1100
@@ -40,6 +44,9 @@ class TestpmdStatistics(unittest.TestCase):
 
         self.assertEqual((stats.received, stats.sent), (1100, 1000))
         self.assertEqual((stats.busy_cycles, stats.tsc_hz), (88000, 2_600_000_000))
+
+    def test_what_each_port_sent_is_told_apart(self):
+        self.assertEqual(parse_forward_stats(STATS).sent_by, {0: 300, 1: 700})
 
     def test_a_testpmd_that_moved_nothing_has_no_busy_cycles(self):
         self.assertEqual(parse_forward_stats(STATS).busy_cycles, 0)
@@ -96,6 +103,10 @@ class Cases(unittest.TestCase):
                       {"size": GSO, "scenario": GUEST_TO_NIC}):
             with contextlib.redirect_stderr(io.StringIO()), self.assertRaises(SystemExit):
                 self.chosen(**wrong)
+
+    def test_packets_come_out_at_the_guest_or_at_the_nic(self):
+        self.assertEqual([scenario for scenario in SCENARIOS if not Case(scenario, 64).ends_at_guest],
+                         [GUEST_TO_NIC, LOOP])
 
     def test_the_peer_may_have_other_rings(self):
         options = argparse.Namespace(peer_virtio="", peer_queues=None)

@@ -15,7 +15,11 @@ from testpmd import Console
 GUEST_TO_NIC = "guest-to-nic"
 NIC_TO_GUEST = "nic-to-guest"
 GUEST_TO_GUEST = "guest-to-guest"
-SCENARIOS = (GUEST_TO_NIC, NIC_TO_GUEST, GUEST_TO_GUEST)
+LOOP = "loop"
+SCENARIOS = (GUEST_TO_NIC, NIC_TO_GUEST, GUEST_TO_GUEST, LOOP)
+
+LOAD_MODES = {GUEST_TO_NIC: "txonly", NIC_TO_GUEST: "rxonly", LOOP: "macswap"}
+"""What the guest is where it is a testpmd."""
 
 MACS = ("02:00:00:00:00:11", "02:00:00:00:00:12")
 RING_SIZE = 1024  # of the guest's queues
@@ -47,6 +51,11 @@ class Case:
     def n_guests(self):
         """How many guests there are."""
         return 2 if self.scenario == GUEST_TO_GUEST else 1
+
+    @property
+    def ends_at_guest(self):
+        """Whether packets come out at a guest; else at the NIC."""
+        return self.scenario in (NIC_TO_GUEST, GUEST_TO_GUEST)
 
     def __str__(self):
         size = "64 KiB TCP" if self.size == GSO else f"{self.size} B"
@@ -83,7 +92,7 @@ class Window:
     """One measurement of one forwarder."""
 
     mpps: float                # packets that arrived at the far end, millions a second
-    cycles_per_packet: float   # of the forwarder's rounds that moved packets
+    cycles_per_packet: float   # of the forwarder's rounds that moved packets, for each that arrived
     load_busy: float           # share of the time that the load spent in such rounds
     waited: float              # share of the time that a measured thread waited for its CPU
 
@@ -152,9 +161,9 @@ class Session:
         if case.scenario == GUEST_TO_GUEST:
             return GuestLoad(self._load_name, self._load_program, vdevs,
                              [case.length, GSO_MSS if case.size == GSO else 0, case.queues, *MACS], place)
-        mode = "txonly" if case.scenario == GUEST_TO_NIC else "rxonly"
         return Console(self._load_name, vdevs,
-                       [f"--forward-mode={mode}", "--total-num-mbufs=16384", "--mbcache=512", "--burst=32",
+                       [f"--forward-mode={LOAD_MODES[case.scenario]}", "--burst=32",
+                        "--total-num-mbufs=16384", "--mbcache=512",
                         f"--txpkts={case.length}", f"--rxq={case.queues}", f"--txq={case.queues}"], place)
 
     def freeze(self):
@@ -182,12 +191,14 @@ class Session:
 
         seconds = ended - began
         arrived = self._arrived(load)
-        if arrived == 0 or counted.delivered < 0.98 * arrived:  # its interval is the longer one: it sees no fewer
+        delivered = counted.to_guest if self._case.ends_at_guest else counted.to_nic
+        if arrived == 0 or delivered < 0.98 * arrived:  # its interval is the longer one: it sees no fewer
             raise BenchError(f"{self.name}: {self._case}: the load counts {arrived} packets in a window, "
-                             f"and only {counted.delivered} came through")
+                             f"and only {delivered} came through")
+        looped = self._case.scenario == LOOP  # there the load is midway: the NIC is where packets come out
         return Window(
-            mpps=arrived / seconds / 1e6,
-            cycles_per_packet=counted.busy_cycles / counted.delivered,
+            mpps=(delivered / counted.seconds if looped else arrived / seconds) / 1e6,
+            cycles_per_packet=counted.busy_cycles / delivered,
             load_busy=load.busy_cycles / (load.tsc_hz * seconds),
             waited=max(waited) / seconds)
 
@@ -195,8 +206,8 @@ class Session:
         return [self._forwarder.process.run_queue_wait(), self._load.process.run_queue_wait()]
 
     def _arrived(self, load):
-        """Packets of the load that count: those the ring took, or those that came."""
-        return load.sent if self._case.scenario == GUEST_TO_NIC else load.received
+        """Packets of the load that count: those that came, or those the ring took."""
+        return load.received if self._case.ends_at_guest else load.sent
 
     def stop(self):
         """End both and remove what they leave; returns the forwarder's last words."""

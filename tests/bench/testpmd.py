@@ -19,11 +19,12 @@ class ForwardStats:
     sent: int
     busy_cycles: int  # of the rounds that moved packets
     tsc_hz: int
+    sent_by: dict = dataclasses.field(default_factory=dict)  # {port: packets}, where ports are told apart
 
 
 def parse_forward_stats(text):
-    """Read the totals out of testpmd's `show fwd stats all`; a testpmd that moved nothing shows no cycles."""
-    totals = text.partition("Accumulated forward statistics")[2]
+    """Read testpmd's `show fwd stats all`; a testpmd that moved nothing shows no cycles."""
+    each, _, totals = text.partition("Accumulated forward statistics")
     counts = {name: re.search(name + r":\s*(\d+)", totals) for name in ("RX-packets", "TX-packets")}
     if None in counts.values():
         raise BenchError(f"testpmd's forward statistics make no sense:\n{text}")
@@ -32,7 +33,9 @@ def parse_forward_stats(text):
         received=int(counts["RX-packets"].group(1)),
         sent=int(counts["TX-packets"].group(1)),
         busy_cycles=int(cycles.group(1)) if cycles else 0,
-        tsc_hz=int(cycles.group(2)) * 1_000_000 if cycles else 0)
+        tsc_hz=int(cycles.group(2)) * 1_000_000 if cycles else 0,
+        sent_by={int(port): int(sent) for port, sent in
+                 re.findall(r"Forward statistics for port (\d+).*?TX-packets:\s*(\d+)", each, re.DOTALL)})
 
 
 class Console:
