@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""dptap against dpdk-testpmd on the same load: throughput and cycles per packet, as ratios.
+"""dptap against dpdk-testpmd, OVS-DPDK or another dptap on the same load: throughput and cycles per packet, as ratios.
 
-The two run at the same time, each with a load of its own, but only one of them is awake: windows of the one and the
-other follow each other closely, and only the ratio of neighbours counts, because on most machines (virtual ones above
-all) the figures themselves drift. README.md beside this file says how to read the result.
+All run at the same time, each with a load of its own, but only one of them is awake: windows of the one and the others
+follow each other closely, and only the ratio of neighbours counts, because on most machines (virtual ones above all)
+the figures themselves drift. README.md beside this file says how to read the result.
 
 Exit status: 0 measured; 1 --require was not met; 2 could not measure.
 """
@@ -15,30 +15,13 @@ import sys
 import tempfile
 
 import compare
-from forwarder import TESTPMD
 from guest_load import compile_guest_load
 from machine import HugePages, Placement, check_cpus
 from options import parse_arguments
 from process import BenchError, be_real_time
+from programs import choose_programs, count_pages, refusal
 import report
 from session import Place
-
-HUGE_PAGES = 4 * 256 + 64  # four processes with 512 MB each, and something for what they ask for later
-
-
-def choose_programs(options):
-    """[(name, program)] of subject and peer; their files must be there."""
-    subject = options.peer if options.calibrate else options.dptap
-    for program in (subject, options.peer):
-        if program != TESTPMD and not os.access(program, os.X_OK):
-            raise BenchError(f"{program}: no such program; build first: meson setup build && ninja -C build")
-    for tool in ("dpdk-testpmd", "setpriv", "taskset", "stdbuf", "cc"):
-        if not shutil.which(tool):
-            raise BenchError(f"{tool} is not installed (packages: dpdk, util-linux, coreutils, gcc)")
-    names = [TESTPMD if program == TESTPMD else "dptap" for program in (subject, options.peer)]
-    if names[0] == names[1]:
-        names[1] = ("same-" if subject == options.peer else "other-") + names[1]
-    return [(names[0], subject), (names[1], options.peer)]
 
 
 def measure_all(options, programs, directory):
@@ -47,21 +30,25 @@ def measure_all(options, programs, directory):
     placement = Placement(directory, (options.dut_cpu, options.gen_cpu), options.sibling_ns, options.near_ns)
     results = {}
     options.guest_load = compile_guest_load(directory) if any(c.n_guests > 1 for c in options.cases) else None
-    with HugePages(os.path.join(directory, "hugepages"), HUGE_PAGES) as pages:
+    with HugePages(os.path.join(directory, "hugepages"), count_pages(programs)) as pages:
         def make_place(cpu):
             return Place(cpu, options.nice, directory, pages.path, f"dptap-bench-{os.getpid()}")
 
         for case in options.cases:
             print(f"{case}:", flush=True)
-            pairs, last_words = compare.compare(
-                case, programs, placement, options, make_place, lambda pair: report.tell_round(pair, names))
-            results[case] = compare.summarise(case, pairs)
+            for name, program in programs:
+                if refusal(program, case):
+                    print(f"  left out: {name}: {refusal(program, case)}")
+            rounds, last_words = compare.compare(
+                case, programs, placement, options, make_place, lambda one: report.tell_round(one, names))
+            results[case] = compare.summarise(case, rounds)
             for summary in results[case]:
                 report.tell_summary(summary, names)
             if not results[case]:
-                print("  no pair of undisturbed windows: wait for a quieter machine, use more --rounds, or --nice -20")
-            for line in filter(None, last_words):
-                print(f"  {names[0]}: {line}", flush=True)
+                print("  no round of undisturbed windows: wait for a quieter machine, use more --rounds, or --nice -20")
+            for name, line in last_words:
+                if line:
+                    print(f"  {name}: {line}", flush=True)
     return results
 
 
@@ -72,6 +59,7 @@ def bench(options):
     be_real_time(os.SCHED_RESET_ON_FORK)  # it sleeps nearly always, but its clock decides how long a window was
     check_cpus(options.dut_cpu, options.gen_cpu)
     programs = choose_programs(options)
+    names = [name for name, _ in programs]
     directory = tempfile.mkdtemp(prefix="dptap-bench-")
     try:
         results = measure_all(options, programs, directory)
@@ -84,12 +72,12 @@ def bench(options):
 
     os.makedirs(os.path.dirname(os.path.abspath(options.markdown)), exist_ok=True)
     with open(options.markdown, "w", encoding="utf-8") as file:
-        file.write(report.markdown(results, [name for name, _ in programs], options))
+        file.write(report.markdown(results, names, options))
     print(f"table: {options.markdown}")
 
     if options.require is None:
         return 0
-    verdict, why = compare.judge(results, options.require)
+    verdict, why = compare.judge(results, names, options.require)
     print(why)
     return {True: 0, False: 1, None: 2}[verdict]
 

@@ -8,7 +8,7 @@ from process import BenchError, Process, wait_until
 from telemetry import Telemetry
 from testpmd import Console
 
-TESTPMD = "testpmd"  # the name of a forwarder that is not the path of a dptap
+TESTPMD = "testpmd"  # the name of that forwarder
 
 
 @dataclasses.dataclass
@@ -33,14 +33,31 @@ class Wiring:
     nic: str       # --vdev, "": there is none
 
 
-def make_forwarder(name, program, place, wiring):
-    """The forwarder that `program` names: "testpmd", or the path of a dptap."""
-    if program == TESTPMD:
-        return Testpmd(name, place, wiring)
-    return Dptap(name, program, place, wiring)
+class Forwarder:
+    """What all of them have in common: processes that are awake only while they are measured."""
+
+    LISTENS = True  # for guests, who connect; else guests listen
+
+    def processes(self):
+        """Those that were started, the one that forwards first."""
+        raise NotImplementedError
+
+    def freeze(self):
+        """Off the CPU."""
+        for process in self.processes():
+            process.freeze()
+
+    def thaw(self):
+        """Back."""
+        for process in self.processes():
+            process.thaw()
+
+    def schedules(self):
+        """Those of the process that forwards; see Process."""
+        return self.processes()[0].schedules()
 
 
-class Testpmd:
+class Testpmd(Forwarder):
     """dpdk-testpmd: net_vhost to the guests, io forwarding, which looks at no packet."""
 
     def __init__(self, name, place, wiring):
@@ -56,10 +73,9 @@ class Testpmd:
         self._console = None
         self._began = 0.0
 
-    @property
-    def process(self):
-        """For freezing, and for its run-queue wait."""
-        return self._console.process
+    def processes(self):
+        """It is one."""
+        return [self._console.process] if self._console else []
 
     def start(self):
         """Start it; the socket listens when this returns."""
@@ -87,7 +103,7 @@ class Testpmd:
         return ""
 
 
-class Dptap:
+class Dptap(Forwarder):
     """dptap with its guests, and an uplink where there is a NIC, read through its telemetry."""
 
     def __init__(self, name, program, place, wiring):
@@ -106,12 +122,16 @@ class Dptap:
             self._argv += ["--guest", f"{guest},socket={path},mac={mac}{more}"]
         self._telemetry = None
         self._before = None
-        self.process = None
+        self._process = None
+
+    def processes(self):
+        """It is one."""
+        return [self._process] if self._process else []
 
     def start(self):
         """Start it; its sockets listen when this returns."""
-        self.process = Process(self._name, self._argv, self._place.cpu, self._place.log(self._name), self._place.nice)
-        self.process.expect(r"dptap: ready:", 30)
+        self._process = Process(self._name, self._argv, self._place.cpu, self._place.log(self._name), self._place.nice)
+        self._process.expect(r"dptap: ready:", 30)
         self._telemetry = Telemetry(self._file_prefix)
 
     def wait_guests(self):
@@ -139,10 +159,10 @@ class Dptap:
         """End it; BenchError if it says that its books are wrong."""
         if self._telemetry:
             self._telemetry.close()
-        if not self.process:
+        if not self._process:
             return ""
-        was_alive = self.process.alive()
-        status, text = self.process.stop()
+        was_alive = self._process.alive()
+        status, text = self._process.stop()
         last_line = (text.strip().splitlines() or ["(it printed nothing)"])[-1]
         if was_alive and status != 0:
             raise BenchError(f"{self._name} ended with status {status}: {last_line}")

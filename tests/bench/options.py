@@ -5,6 +5,7 @@ import argparse
 import os
 
 from forwarder import TESTPMD
+from ovs import OVS
 from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, NIC_TO_GUEST, SCENARIOS, Case
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -34,6 +35,17 @@ def chosen_cases(options, parser):
     return cases
 
 
+def check_peers(options, parser):
+    """Each peer once, and none that cannot do what is asked of it."""
+    peers = options.peer.split(",")
+    if not all(peers) or len(set(peers)) < len(peers):
+        parser.error(f"--peer: '{options.peer}' names one twice, or none")
+    if options.calibrate and len(peers) > 1:
+        parser.error("--calibrate: only one --peer can be held against itself")
+    if max(options.queues or 1, options.peer_queues or 1) > 1 and {TESTPMD, OVS} & set(peers):
+        parser.error(f"--queues: {TESTPMD} and {OVS} would want as many queues of the NIC; name a dptap as --peer")
+
+
 def parse_arguments(description):
     """The command line, checked."""
     parser = argparse.ArgumentParser(prog="bench", description=description,
@@ -42,8 +54,8 @@ def parse_arguments(description):
     add("--scenario", help=f"which ways, separated by commas: {', '.join(SCENARIOS)} (default: all)")
     add("--size", help="bytes of a frame with its FCS, separated by commas, 64 to 1518 (default: 64,1518); "
         f"or {GSO}: TCP of 64 KiB that guests leave to each other uncut")
-    add("--rounds", type=int, default=24, help="pairs of windows for each row (default: %(default)s)")
-    add("--starts", type=int, default=3, help="fresh starts of both over which they spread (default: %(default)s)")
+    add("--rounds", type=int, default=24, help="rounds of windows for each row (default: %(default)s)")
+    add("--starts", type=int, default=3, help="fresh starts of all over which they spread (default: %(default)s)")
     add("--window", type=float, default=0.7, help="seconds of a window (default: %(default)s)")
     add("--dut-cpu", type=int, default=0, help="CPU of the forwarder (default: %(default)s)")
     add("--gen-cpu", type=int, default=1, help="CPU of the load (default: %(default)s)")
@@ -54,7 +66,8 @@ def parse_arguments(description):
     add("--mode", choices=("passthru", "bridge"), default="passthru", help="of dptap's uplink (default: %(default)s)")
     add("--dptap", default=os.path.join(ROOT, "build", "app", "dptap"), metavar="PATH",
         help="the dptap to measure (default: %(default)s)")
-    add("--peer", default=TESTPMD, help="what to compare it with: testpmd, or the path of another dptap")
+    add("--peer", default=TESTPMD, help=f"what to compare it with, separated by commas: {TESTPMD}, {OVS} (OVS-DPDK; "
+        "skipped where it is not installed), or the path of another dptap (default: %(default)s)")
     add("--calibrate", action="store_true", help="the peer against itself: how far ratios differ from 1 by chance")
     add("--nice", type=int, default=0,
         help="nice value of the measured processes; -20 keeps other programs out (default: %(default)s)")
@@ -68,8 +81,7 @@ def parse_arguments(description):
     for queues in (options.queues, options.peer_queues):
         if queues is not None and not 1 <= queues <= 16:
             parser.error(f"--queues, --peer-queues: {queues} is not a number from 1 to 16")
-    if (options.queues or 1) > 1 and options.peer == TESTPMD:
-        parser.error("--queues: testpmd would want as many queues of the NIC; name a dptap as --peer")
+    check_peers(options, parser)
     if not 1 <= options.starts <= options.rounds or options.window < 0.1:
         parser.error("--starts must be at least 1, --rounds no fewer, and --window at least 0.1")
     return options

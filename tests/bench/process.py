@@ -37,6 +37,13 @@ def be_nice(nice):
             file.write(str(nice))
 
 
+def wait_of_busiest(before, after):
+    """Seconds that the thread which ran most between two looks at schedules() was ready to run and did not."""
+    spent = {thread: tuple(now - then for now, then in zip(times, before.get(thread, (0, 0))))
+             for thread, times in after.items()}
+    return max(spent.values(), default=(0, 0))[1] / 1e9
+
+
 class Process:
     """A child whose standard output and error are read here, and whose standard input takes command lines.
 
@@ -114,17 +121,17 @@ class Process:
         """Let it run again; no harm if it runs already, or has ended."""
         self._child.send_signal(signal.SIGCONT)
 
-    def run_queue_wait(self):
-        """Seconds that its busiest thread was ready to run and did not, since the thread started."""
-        busiest = (0, 0)
+    def schedules(self):
+        """{thread: (nanoseconds it ran, nanoseconds it was ready to run and did not)} since each started."""
+        threads = {}
         for task in os.scandir(f"/proc/{self._child.pid}/task"):
             try:
                 with open(task.path + "/schedstat", encoding="ascii") as file:
                     ran_ns, waited_ns, _ = map(int, file.read().split())
             except (FileNotFoundError, ProcessLookupError):
                 continue  # a thread that has just ended
-            busiest = max(busiest, (ran_ns, waited_ns))
-        return busiest[1] / 1e9
+            threads[task.name] = (ran_ns, waited_ns)
+        return threads
 
     def stop(self, quit_line=None, timeout=10):
         """End it, the polite way first; returns its exit status and everything it printed at the end."""

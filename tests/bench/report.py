@@ -8,18 +8,7 @@ import subprocess
 
 from session import GSO
 
-HEADER = """\
-| direction | frame | placement | pairs | {0} Mpps | {1} Mpps | Mpps ratio | {0} cycles/packet | {1} cycles/packet \
-| cycles ratio | load busy | speed |
-|---|---|---|---|---|---|---|---|---|---|---|---|
-"""
-
-EXPLANATION = """\
-Ratios are {0} to {1}: the median over pairs of neighbouring windows and, in parentheses, their middle half.
-Placement is how near the two CPUs were to each other (sibling: one core; near: one cache; far: two caches).
-Cycles are those of rounds that moved packets, for each packet that came out at the end. Speed, {1} being 1: from
-guest to NIC the load is the bottleneck, so it compares cycles; otherwise it compares throughput.
-"""
+NONE = "-"  # where a program could not do a case
 
 
 def figure(mpps):
@@ -27,41 +16,92 @@ def figure(mpps):
     return f"{mpps:.2f}" if mpps >= 1 else f"{mpps:.3g}"
 
 
-def tell_round(pair, names):
-    """One line for one pair of windows."""
-    counts = pair.fault and f"  not counted: {pair.fault}"
+FIGURES = (("Mpps", "mpps", figure), ("cycles/packet", "cycles_per_packet", "{:.0f}".format))
+"""What is shown of each program: title, field of a window, and how that is written."""
+
+EXPLANATION = """\
+Ratios are {0} to {1}: the median over rounds of neighbouring windows and, in parentheses,
+their middle half. Placement is how near the two CPUs were to each other (sibling: one core; near: one cache; far: two
+caches). Cycles are those of the forwarder's loops that moved packets, for each packet that came out at the end. Speed,
+{1} being 1: from guest to NIC the load is the bottleneck, so it compares cycles; otherwise it compares
+throughput.
+"""
+
+
+def tell_round(one, names):
+    """One line for one round of windows."""
+    counts = one.fault and f"  not counted: {one.fault}"
     sides = "   ".join(f"{name} {figure(window.mpps):>6} Mpps {window.cycles_per_packet:5.0f} cycles"
-                       for name, window in zip(names, (pair.subject, pair.peer)))
-    print(f"  {pair.placement or 'moved':8} {sides}{counts}", flush=True)
+                       for name, window in zip(names, one.windows) if window)
+    print(f"  {one.placement or 'moved':8} {sides}{counts}", flush=True)
 
 
 def tell_summary(summary, names):
     """The lines of one case on one placement."""
-    print(f"  {summary.placement}: {summary.n_pairs} pairs, speed {summary.speed:.2f}")
-    print(f"    Mpps           {_both(names, map(figure, summary.mpps), '')}   ratio {summary.mpps_ratio}")
-    print(f"    cycles/packet  {_both(names, summary.cycles, '.0f')}   ratio {summary.cycles_ratio}", flush=True)
+    print(f"  {summary.placement}: {len(summary.rounds)} rounds, "
+          + ", ".join(f"{head} {speed}" for head, speed in zip(_heads("speed", names), _speeds(summary, names))))
+    for title, field, form in FIGURES:
+        medians = "   ".join(f"{name} {value}" for name, value in zip(names, _medians(summary, field, form)))
+        ratios = "   ".join(f"{head} {ratio}" for head, ratio in zip(_heads("ratio", names),
+                                                                       _ratios(summary, field, names)))
+        print(f"    {title:14} {medians}   {ratios}", flush=True)
 
 
-def _both(names, values, form):
-    return "   ".join(f"{name} {value:{form}}" for name, value in zip(names, values))
+def _heads(what, names):
+    """A word for each peer; a single one goes without saying."""
+    return [what] if len(names) == 2 else [f"{what} to {name}" for name in names[1:]]
+
+
+def _medians(summary, field, form):
+    return [NONE if value is None else form(value) for value in summary.medians(field)]
+
+
+def _ratios(summary, field, names):
+    return [summary.ratio(field, 0, peer) or NONE for peer in range(1, len(names))]
+
+
+def _speeds(summary, names):
+    speeds = [summary.speed(0, peer) for peer in range(1, len(names))]
+    return [f"{speed.median:.2f}" if speed else NONE for speed in speeds]
 
 
 def markdown(results, names, options):
     """The whole result as a page. @results: {case: its summaries}."""
-    lines = [f"{names[0]} against {names[1]}, mode {options.mode}"
+    peers = in_words(names[1:])
+    lines = [f"{names[0]} against {peers}, mode {options.mode}"
              + (f", peer's virtio {options.peer_virtio or 'split'}" if options.peer_virtio is not None else "")
              + (f", peer's queue pairs {options.peer_queues}" if options.peer_queues else "")
              + f", windows of {options.window:g} s, {options.starts} starts.",
-             machine(), "", HEADER.format(*names).rstrip()]
+             machine(), ""]
+    heads = ["direction", "frame", "placement", "rounds"]
+    heads += [f"{name} Mpps" for name in names] + _heads("Mpps ratio", names)
+    heads += [f"{name} cycles/packet" for name in names] + _heads("cycles ratio", names)
+    heads += ["load busy"] + _heads("speed", names)
+    lines += [_row(heads), "|" + "---|" * len(heads)]
     for case, summaries in results.items():
         if not summaries:
-            lines.append(f"| {case.scenario} | {frame_of(case)} | no pair counted | 0 |" + " |" * 8)
-        for s in summaries:
-            lines.append(f"| {case.scenario} | {frame_of(case)} | {s.placement} | {s.n_pairs} "
-                         f"| {figure(s.mpps[0])} | {figure(s.mpps[1])} | {s.mpps_ratio} "
-                         f"| {s.cycles[0]:.0f} | {s.cycles[1]:.0f} | {s.cycles_ratio} "
-                         f"| {s.load_busy[0]:.0%}, {s.load_busy[1]:.0%} | **{s.speed:.2f}** |")
-    return "\n".join(lines) + "\n\n" + EXPLANATION.format(*names)
+            lines.append(_row([case.scenario, frame_of(case), "no round counted", "0"] + [""] * (len(heads) - 4)))
+        lines += [_row([case.scenario, frame_of(case), s.placement, len(s.rounds)] + figures(s, names))
+                  for s in summaries]
+    return "\n".join(lines) + "\n\n" + EXPLANATION.format(names[0], peers)
+
+
+def figures(summary, names):
+    """The columns of a row from throughput on."""
+    cells = []
+    for _, field, form in FIGURES:
+        cells += _medians(summary, field, form) + _ratios(summary, field, names)
+    return (cells + [", ".join(_medians(summary, "load_busy", "{:.0%}".format))]
+            + [speed if speed == NONE else f"**{speed}**" for speed in _speeds(summary, names)])
+
+
+def _row(cells):
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def in_words(names):
+    """The names as a list in a sentence."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def frame_of(case):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The benchmark's own arithmetic: what is read out of testpmd, which pairs count, and what they amount to."""
+"""The benchmark's own arithmetic: what is read out of the programs, which rounds count, and what they amount to."""
 
 import argparse
 import contextlib
@@ -9,9 +9,13 @@ import struct
 import unittest
 
 import compare
-from compare import Pair, Ratio, judge, peers_case, summarise
-from options import ROWS, chosen_cases
-from process import BenchError
+from compare import Ratio, Round, judge, peers_case, summarise, take_turns
+from forwarder import TESTPMD
+from options import ROWS, check_peers, chosen_cases
+from ovs import OVS, parse_busy_cycles, parse_sent
+from process import BenchError, wait_of_busiest
+from programs import name_programs, refusal, skip_missing
+import report
 from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, LOOP, NIC_TO_GUEST, SCENARIOS, Case, Window, write_capture
 from testpmd import parse_forward_stats
 
@@ -31,9 +35,43 @@ STATS = """
 CYCLES = "\n  CPU cycles/packet=80.00 (total cycles=88000 / total RX packets=1100) at 2600 MHz Clock\n"
 
 
-def pair(placement="near", subject_mpps=12.0, peer_mpps=10.0, subject_cycles=50.0, waited=0.0):
-    """A pair of windows; the peer always takes 100 cycles for a packet."""
-    return Pair(placement, Window(subject_mpps, subject_cycles, 1.0, 0.0), Window(peer_mpps, 100.0, 1.0, waited))
+PORTS = """netdev@ovs-netdev:
+  lookups: hit:9 missed:1 lost:0
+  flows: 1
+  port 0: ovs-netdev (tap)
+    RX packets:0 errors:0 dropped:0 overruns:0 frame:0
+    TX packets:0 errors:0 dropped:0 aborted:0 carrier:0
+    collisions:0
+    RX bytes:0  TX bytes:0
+  port 1: guest0 (dpdkvhostuserclient: configured_rx_queues=1, configured_tx_queues=1, mtu=0)
+, could not retrieve stats (Protocol error)  port 2: nic (dpdk: configured_rx_queues=1, mtu=1500)
+    RX packets:500 errors:0 dropped:0 overruns:? frame:?
+    TX packets:700 errors:0 dropped:0 aborted:? carrier:?
+    collisions:?
+    RX bytes:30000  TX bytes:42000
+"""
+THREADS = """pmd thread numa_id 0 core_id 0:
+  packets received: 1200
+  avg. packets per output batch: 32.00
+  idle cycles: 7010278023 (99.00%)
+  processing cycles: 88000 (1.00%)
+  avg cycles per packet: 5841971.69 (7010366023/1200)
+  avg processing cycles per packet: 73.33 (88000/1200)
+main thread:
+  packets received: 1
+  processing cycles: 2000
+"""
+
+
+def one_round(placement="near", subject_mpps=12.0, peer_mpps=10.0, subject_cycles=50.0, waited=0.0):
+    """A round of two windows; the peer always takes 100 cycles for a packet."""
+    return Round(placement, [Window(subject_mpps, subject_cycles, 1.0, 0.0), Window(peer_mpps, 100.0, 1.0, waited)])
+
+
+def three_windows():
+    """A round of a subject and two peers."""
+    figures = ((12.0, 50.0), (10.0, 100.0), (6.0, 200.0))
+    return Round("far", [Window(mpps, cycles, 1.0, 0.0) for mpps, cycles in figures])
 
 
 class TestpmdStatistics(unittest.TestCase):
@@ -56,17 +94,88 @@ class TestpmdStatistics(unittest.TestCase):
             parse_forward_stats("Bad arguments")
 
 
-class Pairs(unittest.TestCase):
-    """Which pairs count, and their ratios."""
+class SwitchStatistics(unittest.TestCase):
+    """What the switch says."""
 
-    def test_pairs_of_different_placements_are_never_mixed(self):
-        near, far = summarise(Case(NIC_TO_GUEST, 64), [pair("far", 3.0), pair("near", 20.0), pair("", 99.0)])
+    def test_what_each_port_sent_is_told_apart_and_a_port_without_statistics_sent_nothing(self):
+        self.assertEqual(parse_sent(PORTS), {"ovs-netdev": 0, "nic": 700})
 
-        self.assertEqual((near.placement, near.mpps_ratio.median), ("near", 2.0))
-        self.assertEqual((far.placement, far.mpps_ratio.median), ("far", 0.3))
+    def test_the_cycles_of_all_threads_are_added_up(self):
+        self.assertEqual(parse_busy_cycles(THREADS), 90000)
 
-    def test_a_pair_with_a_crowded_window_does_not_count(self):
-        crowded = pair(waited=compare.MOST_WAITED + 0.01)
+    def test_anything_else_is_an_error(self):
+        with self.assertRaises(BenchError):
+            parse_busy_cycles("")
+
+
+class Waiting(unittest.TestCase):
+    """How long the thread that works waited for its CPU."""
+
+    def test_it_is_the_thread_that_ran_most_in_the_window_not_before(self):
+        before = {"main": (9e9, 5e9), "worker": (1e9, 0)}
+        after = {"main": (9.1e9, 7e9), "worker": (2e9, 0.25e9), "new": (0.5e9, 1e9)}
+
+        self.assertEqual(wait_of_busiest(before, after), 0.25)
+
+
+class Programs(unittest.TestCase):
+    """What is compared."""
+
+    def test_each_has_a_name_of_its_own(self):
+        names = [name for name, _ in name_programs(["a", TESTPMD, OVS, "b", "c"])]
+
+        self.assertEqual(names, ["dptap", "testpmd", "ovs", "other-dptap", "other2-dptap"])
+
+    def test_a_switch_that_is_not_installed_is_skipped(self):
+        told = io.StringIO()
+        with contextlib.redirect_stdout(told):
+            self.assertEqual(skip_missing([TESTPMD, OVS], False), [TESTPMD])
+
+        self.assertIn("openvswitch-switch-dpdk", told.getvalue())
+        self.assertEqual(skip_missing([OVS], True), [OVS])
+        with self.assertRaises(BenchError):
+            skip_missing([OVS], False)
+
+    def test_the_switch_leaves_out_frames_of_64_kib(self):
+        self.assertTrue(refusal(OVS, Case(GUEST_TO_GUEST, GSO)))
+        self.assertFalse(refusal(OVS, Case(GUEST_TO_GUEST, 1518)) or refusal(TESTPMD, Case(GUEST_TO_GUEST, GSO)))
+
+    def test_one_against_itself_is_there_twice(self):
+        self.assertEqual(name_programs([OVS, OVS]), [("ovs", OVS), ("same-ovs", OVS)])
+
+    def test_peers_that_cannot_do_what_is_asked_are_refused(self):
+        for wrong in ({"peer": f"{OVS},{OVS}"}, {"peer": f"{OVS},"}, {"peer": f"{TESTPMD},{OVS}", "calibrate": True},
+                      {"peer": f"dptap,{OVS}", "queues": 2}):
+            options = argparse.Namespace(**{"calibrate": False, "queues": None, "peer_queues": None} | wrong)
+            with contextlib.redirect_stderr(io.StringIO()), self.assertRaises(SystemExit):
+                check_peers(options, argparse.ArgumentParser())
+
+
+class Rounds(unittest.TestCase):
+    """Which rounds count, and their ratios."""
+
+    def test_the_subject_is_measured_next_to_its_peers(self):
+        self.assertEqual(take_turns(2, swapped=False), [0, 1])
+        self.assertEqual(take_turns(3, swapped=False), [1, 0, 2])
+        self.assertEqual(take_turns(3, swapped=True), [2, 0, 1])
+
+    def test_any_program_can_be_held_against_any_other(self):
+        summary, = summarise(Case(NIC_TO_GUEST, 64), [three_windows()])
+
+        self.assertEqual(summary.medians("mpps"), [12.0, 10.0, 6.0])
+        self.assertEqual(summary.speed(0, 2).median, 2.0)
+        self.assertEqual(summary.speed(2, 1).median, 0.6)
+
+    def test_rounds_of_different_placements_are_never_mixed(self):
+        rounds = [one_round("far", 3.0), one_round("near", 20.0), one_round("", 99.0)]
+
+        near, far = summarise(Case(NIC_TO_GUEST, 64), rounds)
+
+        self.assertEqual((near.placement, near.ratio("mpps", 0, 1).median), ("near", 2.0))
+        self.assertEqual((far.placement, far.ratio("mpps", 0, 1).median), ("far", 0.3))
+
+    def test_a_round_with_a_crowded_window_does_not_count(self):
+        crowded = one_round(waited=compare.MOST_WAITED + 0.01)
 
         self.assertEqual(summarise(Case(NIC_TO_GUEST, 64), [crowded]), [])
 
@@ -76,10 +185,10 @@ class Pairs(unittest.TestCase):
         self.assertEqual((ratio.low, ratio.median, ratio.high), (3, 4.5, 6))
 
     def test_speed_is_throughput_towards_the_guest_and_cycles_towards_the_nic(self):
-        pairs = [pair(subject_mpps=12.0, peer_mpps=10.0, subject_cycles=50.0)]
+        rounds = [one_round(subject_mpps=12.0, peer_mpps=10.0, subject_cycles=50.0)]
 
-        self.assertAlmostEqual(summarise(Case(NIC_TO_GUEST, 64), pairs)[0].speed, 1.2)
-        self.assertAlmostEqual(summarise(Case(GUEST_TO_NIC, 64), pairs)[0].speed, 2.0)
+        self.assertAlmostEqual(summarise(Case(NIC_TO_GUEST, 64), rounds)[0].speed(0, 1).median, 1.2)
+        self.assertAlmostEqual(summarise(Case(GUEST_TO_NIC, 64), rounds)[0].speed(0, 1).median, 2.0)
 
 
 class Cases(unittest.TestCase):
@@ -117,19 +226,58 @@ class Cases(unittest.TestCase):
 class Requirement(unittest.TestCase):
     """--require."""
 
-    def verdict(self, pairs, required):
-        """Of one case with these pairs."""
+    def verdict(self, rounds, required, names=("dptap", "testpmd")):
+        """Of one case with these rounds."""
         case = Case(NIC_TO_GUEST, 64)
-        return judge({case: summarise(case, pairs)}, required)[0]
+        return judge({case: summarise(case, rounds)}, names, required)[0]
 
     def test_it_is_met_or_missed_by_the_median(self):
-        pairs = [pair(subject_mpps=9.0)] * compare.FEWEST_PAIRS
+        rounds = [one_round(subject_mpps=9.0)] * compare.FEWEST_ROUNDS
 
-        self.assertIs(self.verdict(pairs, 0.89), True)
-        self.assertIs(self.verdict(pairs, 0.91), False)
+        self.assertIs(self.verdict(rounds, 0.89), True)
+        self.assertIs(self.verdict(rounds, 0.91), False)
 
-    def test_too_few_pairs_decide_nothing(self):
-        self.assertIsNone(self.verdict([pair()] * (compare.FEWEST_PAIRS - 1), 0.5))
+    def test_it_holds_for_each_peer(self):
+        rounds = [three_windows()] * compare.FEWEST_ROUNDS
+
+        self.assertIs(self.verdict(rounds, 1.2, ("dptap", "testpmd", "ovs")), True)
+        self.assertIs(self.verdict(rounds, 1.5, ("dptap", "testpmd", "ovs")), False)
+
+    def test_too_few_rounds_decide_nothing(self):
+        self.assertIsNone(self.verdict([one_round()] * (compare.FEWEST_ROUNDS - 1), 0.5))
+
+
+class Table(unittest.TestCase):
+    """The page that is written at the end."""
+
+    def table(self, names, rounds):
+        """Its lines of cells."""
+        options = argparse.Namespace(mode="passthru", peer_virtio=None, peer_queues=None, window=0.7, starts=1)
+        case = Case(LOOP, 64)
+        page = report.markdown({case: summarise(case, rounds)}, names, options)
+        return [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+
+    def test_each_peer_has_its_columns(self):
+        heads, cells = self.table(["dptap", "testpmd", "ovs"], [three_windows()])
+        row = dict(zip(heads, cells))
+
+        self.assertEqual((len(heads), len(cells)), (17, 17))
+        self.assertEqual((row["dptap Mpps"], row["testpmd Mpps"], row["ovs Mpps"]), ("12.00", "10.00", "6.00"))
+        self.assertEqual((row["speed to testpmd"], row["speed to ovs"]), ("**1.20**", "**2.00**"))
+        self.assertEqual(row["cycles ratio to ovs"], "0.25 (0.25..0.25)")
+
+    def test_a_peer_that_cannot_do_a_case_has_empty_columns(self):
+        rounds = [Round("far", three_windows().windows[:2] + [None])]
+
+        heads, cells = self.table(["dptap", "testpmd", "ovs"], rounds)
+        row = dict(zip(heads, cells))
+
+        self.assertEqual((row["speed to testpmd"], row["speed to ovs"], row["ovs Mpps"]), ("**1.20**", "-", "-"))
+
+    def test_a_single_peer_goes_without_saying(self):
+        heads, cells = self.table(["dptap", "testpmd"], [one_round()])
+
+        self.assertEqual(dict(zip(heads, cells))["speed"], "**1.20**")
 
 
 class Capture(unittest.TestCase):

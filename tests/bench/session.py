@@ -7,9 +7,10 @@ import shutil
 import struct
 import time
 
-from forwarder import Wiring, make_forwarder
+from forwarder import Wiring
 from guest_load import GuestLoad
-from process import BenchError, wait_until
+from process import BenchError, wait_of_busiest, wait_until
+from programs import make_forwarder
 from testpmd import Console
 
 GUEST_TO_NIC = "guest-to-nic"
@@ -142,7 +143,7 @@ class Session:
     def start(self):
         """Start both, wait until the guest's queues run, and let packets flow."""
         self._forwarder.start()
-        for path in self._sockets:
+        for path in self._sockets if self._forwarder.LISTENS else []:
             wait_until(lambda path=path: os.path.exists(path), 20, f"{self.name} listens on {path}")
         self._load = self._make_load()
         self._load.wait_ready()
@@ -155,6 +156,8 @@ class Session:
         vdevs = []
         for number, path in enumerate(self._sockets):
             devargs = f"net_virtio_user{number},path={path},queue_size={RING_SIZE},mac={MACS[number]}"
+            if not self._forwarder.LISTENS:
+                devargs += ",server=1"
             if case.queues > 1:
                 devargs += f",queues={case.queues}"
             vdevs += ["--vdev", ",".join(filter(None, (devargs, case.virtio)))]
@@ -169,11 +172,11 @@ class Session:
     def freeze(self):
         """Both off their CPUs: the load first, so that the forwarder is left with nothing to do."""
         self._load.process.freeze()
-        self._forwarder.process.freeze()
+        self._forwarder.freeze()
 
     def thaw(self):
         """Both back."""
-        self._forwarder.process.thaw()
+        self._forwarder.thaw()
         self._load.process.thaw()
 
     def window(self):
@@ -181,11 +184,11 @@ class Session:
         self.thaw()
         time.sleep(SETTLE_S)
         self._forwarder.begin()
-        waited = self._waits()
+        before = self._schedules()
         began = self._load.clear_stats()
         time.sleep(self._seconds)
         load, ended = self._load.stats()
-        waited = [after - before for before, after in zip(waited, self._waits())]
+        waited = max(map(wait_of_busiest, before, self._schedules()))
         counted = self._forwarder.end()
         self.freeze()
 
@@ -200,10 +203,10 @@ class Session:
             mpps=(delivered / counted.seconds if looped else arrived / seconds) / 1e6,
             cycles_per_packet=counted.busy_cycles / delivered,
             load_busy=load.busy_cycles / (load.tsc_hz * seconds),
-            waited=max(waited) / seconds)
+            waited=waited / seconds)
 
-    def _waits(self):
-        return [self._forwarder.process.run_queue_wait(), self._load.process.run_queue_wait()]
+    def _schedules(self):
+        return self._forwarder.schedules(), self._load.process.schedules()
 
     def _arrived(self, load):
         """Packets of the load that count: those that came, or those the ring took."""
