@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 
+import chart
 import compare
 from guest_load import compile_guest_load
 from machine import HugePages, Placement, check_cpus
@@ -58,6 +59,8 @@ def bench(options):
         raise BenchError("needs root (hugepages, mounts, DPDK): sudo scripts/bench")
     be_real_time(os.SCHED_RESET_ON_FORK)  # it sleeps nearly always, but its clock decides how long a window was
     check_cpus(options.dut_cpu, options.gen_cpu)
+    if options.chart:
+        chart.check(options.chart)
     programs = choose_programs(options)
     names = [name for name, _ in programs]
     directory = tempfile.mkdtemp(prefix="dptap-bench-")
@@ -74,6 +77,9 @@ def bench(options):
     with open(options.markdown, "w", encoding="utf-8") as file:
         file.write(report.markdown(results, names, options))
     print(f"table: {options.markdown}")
+    if options.chart:
+        chart.draw(options.chart, results, names, options)
+        print(f"chart: {options.chart}")
 
     if options.require is None:
         return 0

@@ -75,6 +75,8 @@ def parse_arguments(description):
     add("--near-ns", type=float, default=110, help="one-way latency below it: one cache (default: %(default)s)")
     add("--markdown", default=os.path.join(ROOT, "build", "bench.md"), metavar="FILE",
         help="where the table goes (default: %(default)s)")
+    add("--chart", metavar="FILE", help="draw the speeds, as ratios to testpmd (or the first peer), into a .png, .svg "
+        "or .pdf; needs Debian's python3-matplotlib")
     add("--require", type=float, metavar="RATIO", help="exit with 1 if dptap's speed is below that anywhere")
     options = parser.parse_args()
     options.cases = chosen_cases(options, parser)

@@ -8,6 +8,7 @@ import io
 import struct
 import unittest
 
+import chart
 import compare
 from compare import Ratio, Round, judge, peers_case, summarise, take_turns
 from forwarder import TESTPMD
@@ -278,6 +279,49 @@ class Table(unittest.TestCase):
         heads, cells = self.table(["dptap", "testpmd"], [one_round()])
 
         self.assertEqual(dict(zip(heads, cells))["speed"], "**1.20**")
+
+
+class Chart(unittest.TestCase):
+    """What is drawn."""
+
+    def rows(self, case, rounds, names):
+        """The chart's rows of one case."""
+        return chart.make_rows({case: summarise(case, rounds)}, names)
+
+    def test_all_but_testpmd_have_a_bar_and_testpmd_is_their_unit(self):
+        row, = self.rows(Case(LOOP, 64), [three_windows()], ["dptap", "testpmd", "ovs"])
+
+        self.assertEqual([(bar.name, bar.speed.median, bar.figure) for bar in row.bars],
+                         [("dptap", 1.2, "12.0 Mpps"), ("ovs", 0.6, "6.0 Mpps")])
+        self.assertEqual((row.label, row.small), ("loop, 64 B", "testpmd 10.0 Mpps"))
+
+    def test_without_testpmd_the_first_peer_is_the_unit(self):
+        row, = self.rows(Case(LOOP, 64), [three_windows()], ["dptap", "other-dptap", "ovs"])
+
+        self.assertEqual([bar.name for bar in row.bars], ["dptap", "ovs"])
+
+    def test_speed_towards_the_nic_is_shown_with_the_cycles_it_follows_from(self):
+        row, = self.rows(Case(GUEST_TO_NIC, 64, "packed_vq=1"), [three_windows()], ["dptap", "testpmd", "ovs"])
+
+        self.assertEqual([(bar.speed.median, bar.figure) for bar in row.bars],
+                         [(2.0, "50 cycles/packet"), (0.5, "200 cycles/packet")])
+        self.assertEqual(row.small, "packed_vq=1\ntestpmd 100 cycles/packet")
+
+    def test_placements_have_rows_of_their_own(self):
+        near, far = self.rows(Case(NIC_TO_GUEST, 64), [one_round("far"), one_round("near")], ["dptap", "testpmd"])
+
+        self.assertEqual((near.small, far.small), ("near\ntestpmd 10.0 Mpps", "far\ntestpmd 10.0 Mpps"))
+
+    def test_a_row_in_which_nothing_counted_says_so(self):
+        row, = self.rows(Case(NIC_TO_GUEST, 64), [one_round("")], ["dptap", "testpmd"])
+
+        self.assertEqual((row.small, row.bars), ("no round counted", []))
+
+    def test_a_program_that_cannot_do_a_case_has_no_speed(self):
+        row, = self.rows(Case(LOOP, 64), [Round("far", three_windows().windows[:2] + [None])],
+                         ["dptap", "testpmd", "ovs"])
+
+        self.assertEqual([bar.speed is None for bar in row.bars], [False, True])
 
 
 class Capture(unittest.TestCase):
