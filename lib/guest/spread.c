@@ -11,7 +11,7 @@
 #include "internal.h"
 
 /* Headers lie at odd addresses; rte_hash_crc() reads whole words. */
-static uint32_t
+static __rte_always_inline uint32_t
 crc_of(const void *from, uint32_t len, uint32_t init)
 {
 	uint64_t words[8];
@@ -20,8 +20,10 @@ crc_of(const void *from, uint32_t len, uint32_t init)
 	return rte_hash_crc(words, len, init);
 }
 
-#define IPV6_BYTES  16 /* of an address */
-#define PORTS_BYTES 4 /* of source and destination together; where TCP, UDP and SCTP have them */
+/* Of source and destination together; ports where TCP, UDP and SCTP have them. */
+#define IPV4_BYTES  8
+#define IPV6_BYTES  32
+#define PORTS_BYTES 4
 
 void
 dt_spread_set(struct dt_spread *spread, const uint8_t pairs[], unsigned int n)
@@ -47,7 +49,7 @@ has_ports(uint32_t l4)
 
 /* Headers lie in the first mbuf, or are not looked at. */
 static uint32_t
-hash_flow(const struct rte_mbuf *m)
+hash_any(const struct rte_mbuf *m)
 {
 	struct rte_net_hdr_lens lens;
 	uint32_t type = rte_net_get_ptype(m, &lens, RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK);
@@ -55,14 +57,42 @@ hash_flow(const struct rte_mbuf *m)
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, lens.l2_len);
 
 	if (RTE_ETH_IS_IPV4_HDR(l3) && m->data_len >= lens.l2_len + sizeof(struct rte_ipv4_hdr))
-		hash = crc_of(ip + offsetof(struct rte_ipv4_hdr, src_addr), 2 * sizeof(rte_be32_t), l3);
+		hash = crc_of(ip + offsetof(struct rte_ipv4_hdr, src_addr), IPV4_BYTES, RTE_PTYPE_L3_IPV4);
 	else if (RTE_ETH_IS_IPV6_HDR(l3) && m->data_len >= lens.l2_len + sizeof(struct rte_ipv6_hdr))
-		hash = crc_of(ip + offsetof(struct rte_ipv6_hdr, src_addr), 2 * IPV6_BYTES, RTE_PTYPE_L3_IPV6);
+		hash = crc_of(ip + offsetof(struct rte_ipv6_hdr, src_addr), IPV6_BYTES, RTE_PTYPE_L3_IPV6);
 	else
 		return hash_link(m);
 	if (has_ports(l4) && m->data_len >= lens.l2_len + lens.l3_len + PORTS_BYTES)
 		hash = crc_of(ip + lens.l3_len, PORTS_BYTES, hash ^ l4);
 	return hash;
+}
+
+static __rte_always_inline uint32_t
+hash_ports(const uint8_t *addresses, uint32_t n_bytes, uint32_t l3, uint8_t protocol)
+{
+	uint32_t l4 = protocol == IPPROTO_TCP ? RTE_PTYPE_L4_TCP : RTE_PTYPE_L4_UDP;
+
+	return crc_of(addresses + n_bytes, PORTS_BYTES, crc_of(addresses, n_bytes, l3) ^ l4);
+}
+
+/* Most packets are TCP or UDP right behind an untagged IP header of the usual length: what hash_any() comes to. */
+static __rte_always_inline uint32_t
+hash_flow(const struct rte_mbuf *m)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	const struct rte_ipv4_hdr *ip4 = (const struct rte_ipv4_hdr *)(ether + 1);
+	const struct rte_ipv6_hdr *ip6 = (const struct rte_ipv6_hdr *)(ether + 1);
+
+	if (unlikely(m->data_len < sizeof(*ether) + sizeof(*ip6) + PORTS_BYTES))
+		return hash_any(m);
+	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) && ip4->version_ihl == RTE_IPV4_VHL_DEF &&
+		(ip4->fragment_offset & RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) == 0 &&
+		(ip4->next_proto_id == IPPROTO_TCP || ip4->next_proto_id == IPPROTO_UDP))
+		return hash_ports((const uint8_t *)&ip4->src_addr, IPV4_BYTES, RTE_PTYPE_L3_IPV4, ip4->next_proto_id);
+	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) &&
+		(ip6->proto == IPPROTO_TCP || ip6->proto == IPPROTO_UDP))
+		return hash_ports(ip6->src_addr, IPV6_BYTES, RTE_PTYPE_L3_IPV6, ip6->proto);
+	return hash_any(m);
 }
 
 uint32_t

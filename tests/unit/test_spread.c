@@ -131,6 +131,19 @@ udp4(uint16_t source_port)
 	return frame;
 }
 
+static struct frame
+flow_of(unsigned int version, uint8_t protocol, unsigned int n_tags, uint16_t port)
+{
+	struct frame frame = begin(n_tags, version == 4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
+
+	if (version == 4)
+		put_ipv4(&frame, protocol, 0, 1);
+	else
+		put_ipv6(&frame, protocol, 1);
+	put_ports(&frame, port, 80);
+	return frame;
+}
+
 /* A packet that the other guest sent; what stands behind its end in the mbuf is as in the frame, too. */
 static struct rte_mbuf *
 packet_of(const struct frame *frame)
@@ -176,13 +189,9 @@ tcp_sctp_and_ipv6_have_ports_too(void **state)
 	for (unsigned int version = 0; version < 2; version++)
 		for (unsigned int i = 0; i < 3; i++)
 			for (unsigned int port = 0; port < 2; port++) {
-				struct frame frame = begin(0, version == 0 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
+				struct frame frame =
+					flow_of(version == 0 ? 4 : 6, protocols[i], 0, (uint16_t)(1000 + port));
 
-				if (version == 0)
-					put_ipv4(&frame, protocols[i], 0, 1);
-				else
-					put_ipv6(&frame, protocols[i], 1);
-				put_ports(&frame, (uint16_t)(1000 + port), 80);
 				hashes[version][i][port] = hash_of(&frame);
 			}
 
@@ -210,20 +219,36 @@ addresses_tell_flows_apart_where_there_are_no_ports(void **state)
 }
 
 static void
-vlan_tags_do_not_hide_a_flow(void **state)
+vlan_tags_do_not_change_a_flow(void **state)
 {
-	for (unsigned int tags = 1; tags <= 2; tags++) {
-		uint32_t hashes[2];
+	static const uint8_t protocols[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP, IPPROTO_ICMP };
 
-		for (uint16_t port = 0; port < 2; port++) {
-			struct frame frame = begin(tags, RTE_ETHER_TYPE_IPV4);
+	for (unsigned int version = 4; version <= 6; version += 2)
+		for (unsigned int i = 0; i < RTE_DIM(protocols); i++) {
+			struct frame bare = flow_of(version, protocols[i], 0, 1000);
 
-			put_ipv4(&frame, IPPROTO_UDP, 0, 1);
-			put_ports(&frame, (uint16_t)(1000 + port), 53);
-			hashes[port] = hash_of(&frame);
+			for (unsigned int tags = 1; tags <= 2; tags++) {
+				struct frame same = flow_of(version, protocols[i], tags, 1000);
+				struct frame other = flow_of(version, protocols[i], tags, 1001);
+
+				assert_int_equal(hash_of(&same), hash_of(&bare));
+				if (protocols[i] != IPPROTO_ICMP)
+					assert_int_not_equal(hash_of(&same), hash_of(&other));
+			}
 		}
-		assert_int_not_equal(hashes[0], hashes[1]);
-	}
+}
+
+static void
+ip_options_do_not_change_a_flow(void **state)
+{
+	struct frame bare = flow_of(4, IPPROTO_TCP, 0, 1000), same = begin(0, RTE_ETHER_TYPE_IPV4);
+
+	put_ipv4(&same, IPPROTO_TCP, 0, 1);
+	same.bytes[14] = 0x46;
+	put_bytes(&same, 1, 4);
+	put_ports(&same, 1000, 80);
+
+	assert_int_equal(hash_of(&same), hash_of(&bare));
 }
 
 static void
@@ -405,7 +430,8 @@ main(void)
 		SPREAD_TEST(ports_tell_flows_apart_and_the_rest_of_a_packet_does_not),
 		SPREAD_TEST(tcp_sctp_and_ipv6_have_ports_too),
 		SPREAD_TEST(addresses_tell_flows_apart_where_there_are_no_ports),
-		SPREAD_TEST(vlan_tags_do_not_hide_a_flow),
+		SPREAD_TEST(vlan_tags_do_not_change_a_flow),
+		SPREAD_TEST(ip_options_do_not_change_a_flow),
 		SPREAD_TEST(ipv6_extension_headers_do_not_hide_a_flow),
 		SPREAD_TEST(all_fragments_of_a_datagram_are_one_flow),
 		SPREAD_TEST(what_is_no_ip_goes_by_its_link_addresses),
