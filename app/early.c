@@ -22,7 +22,7 @@ dt_early_own_args(int argc, char *const argv[])
 const char *
 dt_early_misplaced(int argc, char *const argv[])
 {
-	static const char *const own[] = { "--config", "--uplink", "--guest", "--check-config" };
+	static const char *const own[] = { "--config", "--set", "--uplink", "--guest", "--check-config" };
 
 	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
 		for (unsigned int k = 0; k < RTE_DIM(own); k++)

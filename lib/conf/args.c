@@ -7,7 +7,7 @@
 
 #include <rte_kvargs.h>
 
-enum option_id { OPTION_CONFIG, OPTION_UPLINK, OPTION_GUEST, OPTION_CHECK_CONFIG, OPTION_OF_MAIN };
+enum option_id { OPTION_CONFIG, OPTION_SET, OPTION_UPLINK, OPTION_GUEST, OPTION_CHECK_CONFIG, OPTION_OF_MAIN };
 
 /* The options, for the parser and for --help; those of main() answer before there is a configuration. */
 static const struct option {
@@ -17,6 +17,7 @@ static const struct option {
 	const char *help;
 } options[] = {
 	{ "--config", "FILE", OPTION_CONFIG, "read settings from FILE" },
+	{ "--set", "key=value...", OPTION_SET, "settings of dptap itself; may be repeated" },
 	{ "--uplink", "NAME[,key=value...]", OPTION_UPLINK, "add an uplink; may be repeated" },
 	{ "--guest", "NAME,key=value...", OPTION_GUEST, "add a guest; may be repeated" },
 	{ "--check-config", NULL, OPTION_CHECK_CONFIG, "judge the configuration, start nothing" },
@@ -44,7 +45,7 @@ dt_conf_help(FILE *out)
 	dt_conf_setting_help(DT_CONF_UPLINK, out);
 	fputs("\nkeys of --guest NAME, or of [guest NAME] in the file:\n", out);
 	dt_conf_setting_help(DT_CONF_GUEST, out);
-	fputs("\nkeys of [dptap] in the file:\n", out);
+	fputs("\nkeys of --set, or of [dptap] in the file:\n", out);
 	dt_conf_setting_help(DT_CONF_DPTAP, out);
 	fputs("\na NAME has " DT_CONF_NAME_FORM "\n", out);
 	fputs("\nfeatures, for features_off:\n", out);
@@ -152,6 +153,20 @@ parse_port(struct dt_conf *conf, const struct option *option, const char *value,
 	return ret;
 }
 
+/* key=value... */
+static int
+parse_set(struct dt_conf *conf, const struct option *option, const char *value, char error[static DT_ERROR_SIZE])
+{
+	struct dt_conf_section section = { .where = option->name, .gap = ": ", .kind = DT_CONF_DPTAP };
+	int ret = dt_conf_section_open(conf, &section, NULL, error);
+
+	if (ret == 0)
+		ret = assign_pairs(&section, value, error);
+	if (ret == 0)
+		ret = dt_conf_section_close(&section, error);
+	return ret;
+}
+
 static int
 parse_config(struct dt_conf *conf, const char *path, char error[static DT_ERROR_SIZE])
 {
@@ -205,6 +220,9 @@ parse_option(struct dt_conf *conf, int argc, char *const argv[], char error[stat
 	switch (option->id) {
 	case OPTION_CONFIG:
 		ret = parse_config(conf, value, error);
+		break;
+	case OPTION_SET:
+		ret = parse_set(conf, option, value, error);
 		break;
 	case OPTION_UPLINK:
 	case OPTION_GUEST:

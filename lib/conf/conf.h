@@ -76,6 +76,7 @@ struct dt_conf {
 	uint32_t mbufs; /* packets in the mbuf pool, 0: as many as the ports need */
 	bool check_only; /* --check-config */
 	bool no_uplinks_given; /* neither file nor arguments name an uplink: take what EAL probed */
+	uint32_t given; /* the settings of [dptap] that were given, for the parser */
 	struct dt_conf_uplink *uplinks;
 	unsigned int n_uplinks;
 	struct dt_conf_guest *guests;

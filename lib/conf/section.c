@@ -83,7 +83,7 @@ dt_conf_section_open(
 {
 	const char *taken;
 
-	section->seen = 0;
+	section->seen = section->kind == DT_CONF_DPTAP ? conf->given : 0;
 	section->object = conf;
 	if (section->kind != DT_CONF_DPTAP) {
 		if (!dt_conf_name_is_valid(name))
@@ -104,7 +104,7 @@ dt_conf_section_open(
 		const struct dt_conf_setting *row = &dt_conf_settings[i];
 		char why[DT_CONF_WHY_SIZE];
 
-		if (row->kind != section->kind || row->initial == NULL)
+		if (row->kind != section->kind || row->initial == NULL || (section->seen & UINT32_C(1) << i) != 0)
 			continue;
 		if (dt_conf_value_set(row, section->object, row->initial, why) != 0)
 			return dt_conf_error(error, "default of %s = %s: %s", row->key, row->initial, why);
@@ -162,6 +162,8 @@ dt_conf_section_close(struct dt_conf_section *section, char error[static DT_ERRO
 			return dt_conf_error(
 				error, "%s: %s is missing; add %s=%s", section->where, row->key, row->key, row->form);
 	}
+	if (section->kind == DT_CONF_DPTAP)
+		((struct dt_conf *)section->object)->given = section->seen;
 	if (section->kind == DT_CONF_UPLINK) {
 		struct dt_conf_uplink *uplink = section->object;
 

@@ -11,7 +11,7 @@
 #include "conf.h"
 
 enum dt_conf_kind {
-	DT_CONF_DPTAP, /* [dptap]: the process; goes into struct dt_conf */
+	DT_CONF_DPTAP, /* [dptap], --set: the process; goes into struct dt_conf */
 	DT_CONF_UPLINK, /* [uplink NAME], --uplink: goes into struct dt_conf_uplink */
 	DT_CONF_GUEST, /* [guest NAME], --guest: goes into struct dt_conf_guest */
 };
@@ -92,7 +92,8 @@ struct dt_conf_section {
 };
 
 /**
- * Begin a section: make its port (not for DT_CONF_DPTAP) and give all settings their defaults.
+ * Begin a section: make its port (not for DT_CONF_DPTAP, which may be opened again) and give all settings their
+ * defaults.
  *
  * The caller has filled @p section's where, gap and kind.
  *

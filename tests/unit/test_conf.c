@@ -281,6 +281,29 @@ file_and_arguments_add_up(void **state)
 }
 
 static void
+settings_of_the_process_may_be_arguments(void **state)
+{
+	struct dt_conf *conf = ACCEPT("--set", "mbufs=65536");
+
+	assert_int_equal(conf->mbufs, 65536);
+	assert_true(conf->no_uplinks_given);
+	dt_conf_free(conf);
+
+	write_bytes("[dptap]\n[uplink u]\n", strlen("[dptap]\n[uplink u]\n"));
+	conf = ACCEPT("--set=mbufs=65536", "--config", "dptap.conf"); /* the file's section does not undo it */
+	assert_int_equal(conf->mbufs, 65536);
+	dt_conf_free(conf);
+
+	REFUSE("--set: mbufs: given twice; keep one", "--set", "mbufs=65536", "--set", "mbufs=65536");
+	REFUSE("--set: mtu: unknown key; [dptap] takes mbufs", "--set", "mtu=1500");
+	REFUSE("--set: mbufs: no value, want key=value", "--set", "mbufs");
+	REFUSE("--set: nothing follows it, want --set key=value...", "--set");
+	write_bytes("[dptap]\nmbufs=65536\n", strlen("[dptap]\nmbufs=65536\n"));
+	REFUSE("--set: mbufs: given twice; keep one", "--config", "dptap.conf", "--set", "mbufs=65536");
+	REFUSE("dptap.conf: [dptap] mbufs: given twice; keep one", "--set", "mbufs=65536", "--config", "dptap.conf");
+}
+
+static void
 a_file_may_hold_more_sections_than_the_library_allocates_at_once(void **state)
 {
 	char content[8192] = "", name[DT_NAME_SIZE];
@@ -1121,8 +1144,8 @@ read_source(const char *path)
 static void
 help_shows_every_setting_with_its_range_and_default(void **state)
 {
-	static const char *const headings[] = { "\nkeys of [dptap]", "\nkeys of --uplink", "\nkeys of --guest" };
-	static const char *const options[] = { "--config FILE", "--uplink NAME[,key=value...]",
+	static const char *const headings[] = { "\nkeys of --set", "\nkeys of --uplink", "\nkeys of --guest" };
+	static const char *const options[] = { "--config FILE", "--set key=value...", "--uplink NAME[,key=value...]",
 		"--guest NAME,key=value...", "--check-config", "--list-reasons", "--help", "--version" };
 	char help[16384] = "";
 	FILE *file = fmemopen(help, sizeof(help) - 1, "w");
@@ -1295,6 +1318,7 @@ main(void)
 		cmocka_unit_test(a_guest_takes_every_key),
 		cmocka_unit_test(a_file_says_the_same_as_arguments),
 		cmocka_unit_test(file_and_arguments_add_up),
+		cmocka_unit_test(settings_of_the_process_may_be_arguments),
 		cmocka_unit_test(a_file_may_hold_more_sections_than_the_library_allocates_at_once),
 		cmocka_unit_test(a_file_may_be_a_pipe),
 		cmocka_unit_test(the_longest_of_everything_fits),
