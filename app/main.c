@@ -190,7 +190,7 @@ run_with_eal(struct dt_conf *conf, bool wants_device, const sigset_t *stop_signa
 		DT_LOG(WARNING, "there is no uplink: guests reach only each other");
 	if (dt_conf_check(conf, error) != 0)
 		return complain(EXIT_USAGE, error);
-	err = dt_workers_init();
+	err = dt_workers_init(conf->idle);
 	if (err == -ENODEV)
 		return complain(EXIT_NOT_STARTED,
 			"no worker lcore: the main lcore only controls; give EAL at least two, as in "

@@ -17,6 +17,8 @@
 
 #include <rte_ether.h>
 
+#include "idle.h"
+
 #define DT_NAME_SIZE   32 /* a port's name with its NUL: 1 to 31 of [A-Za-z0-9_.:-] */
 #define DT_SOCKET_SIZE 108 /* a socket path with its NUL, as in struct sockaddr_un */
 #define DT_DEVICE_SIZE 64 /* an ethdev's name with its NUL */
@@ -74,6 +76,7 @@ struct dt_conf_guest {
 struct dt_conf {
 	char source[256]; /* "command line" or the file's path, for telemetry */
 	uint32_t mbufs; /* packets in the mbuf pool, 0: as many as the ports need */
+	enum dt_idle idle; /* what workers do while they find nothing */
 	bool check_only; /* --check-config */
 	bool no_uplinks_given; /* neither file nor arguments name an uplink: take what EAL probed */
 	uint32_t given; /* the settings of [dptap] that were given, for the parser */

@@ -58,7 +58,8 @@ find_word(const char *words, const char *word, size_t len)
 	}
 }
 
-_Static_assert(sizeof(enum dt_mode) == sizeof(unsigned int) && sizeof(enum dt_socket_mode) == sizeof(unsigned int),
+_Static_assert(sizeof(enum dt_mode) == sizeof(unsigned int) && sizeof(enum dt_socket_mode) == sizeof(unsigned int) &&
+		       sizeof(enum dt_idle) == sizeof(unsigned int),
 	"set_word() stores an enum as an unsigned int");
 
 static int

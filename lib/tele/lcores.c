@@ -68,7 +68,10 @@ add_books(struct rte_tel_data *data, unsigned int lcore)
 /* What one element takes in JSON besides its queues: keys, numbers, and every cause at its longest. */
 #define LCORE_JSON (300 + 60 * DT_CAUSE_MAX)
 
-/* {"1": {"lcore": 1, "socket": 0, "busy_cycles": 9, "idle_cycles": 9, "queues": ["vm0:0"], "received": 5, ...}, ...} */
+/*
+ * {"1": {"lcore": 1, "socket": 0, "idle": "poll", "busy_cycles": 9, "idle_cycles": 9, "queues": ["vm0:0"],
+ *  "received": 5, ...}, ...}
+ */
 void
 dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_data *data)
 {
@@ -99,6 +102,7 @@ dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_da
 		rte_tel_data_start_dict(one);
 		rte_tel_data_add_dict_uint(one, "lcore", lcore);
 		rte_tel_data_add_dict_int(one, "socket", dt_worker_node(worker));
+		rte_tel_data_add_dict_string(one, "idle", dt_idle_name(dt_workers_idle()));
 		rte_tel_data_add_dict_uint(one, "busy_cycles", busy);
 		rte_tel_data_add_dict_uint(one, "idle_cycles", idle);
 		rte_tel_data_add_dict_container(one, "queues", queues, 0);

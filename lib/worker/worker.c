@@ -9,12 +9,15 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
+#include <rte_pause.h>
 
 #include "counter.h"
 
 static struct dt_worker *workers[RTE_MAX_LCORE];
 static unsigned int n_workers;
 static struct rte_rcu_qsbr *qsbr;
+static enum dt_idle idle;
+static uint64_t pause_max; /* TSC cycles */
 
 static int
 worker_new(unsigned int lcore, struct dt_worker **ret_worker)
@@ -48,11 +51,13 @@ qsbr_new(void)
 }
 
 int
-dt_workers_init(void)
+dt_workers_init(enum dt_idle how)
 {
 	unsigned int lcore;
 	int err = qsbr_new();
 
+	idle = how;
+	pause_max = rte_get_tsc_hz() * PAUSE_MAX_NS / 1000000000;
 	if (err != 0)
 		goto fail;
 	RTE_LCORE_FOREACH_WORKER(lcore)
@@ -98,18 +103,29 @@ dt_workers_watch(void)
 	}
 }
 
-static int
-worker_main(void *arg)
+/* Each look in vain makes the next one wait twice as long, up to the bound; one that found something, not at all. */
+static inline void
+back_off(struct dt_worker *worker, unsigned int moved)
 {
-	struct dt_worker *worker = arg;
+	uint64_t until;
+
+	if (moved > 0) {
+		__atomic_store_n(&worker->pause, 0, __ATOMIC_RELAXED);
+		return;
+	}
+	__atomic_store_n(&worker->pause, RTE_MIN(2 * worker->pause + pause_max / 64 + 1, pause_max), __ATOMIC_RELAXED);
+	until = rte_rdtsc() + worker->pause;
+	do
+		rte_pause();
+	while (rte_rdtsc() < until);
+}
+
+/* The loop; one is made for each way to be idle, so that none pays for the others. */
+static __rte_always_inline void
+go_round(struct dt_worker *worker, const enum dt_idle how)
+{
 	uint64_t then = rte_rdtsc();
 
-	worker->thread = pthread_self();
-	/* Pairs with the acquire in dt_worker_nudge(). */
-	__atomic_store_n(&worker->reachable, true, __ATOMIC_RELEASE);
-
-	rte_rcu_qsbr_thread_register(qsbr, worker->lcore);
-	rte_rcu_qsbr_thread_online(qsbr, worker->lcore);
 	while (worker->running) {
 		unsigned int moved = 0;
 		uint64_t now;
@@ -119,10 +135,33 @@ worker_main(void *arg)
 		if (unlikely(!rte_ring_empty(worker->mail)))
 			dt_mail_run(worker);
 		rte_rcu_qsbr_quiescent(qsbr, worker->lcore);
+		if (how == DT_IDLE_PAUSE)
+			back_off(worker, moved);
 		now = rte_rdtsc();
 		dt_counter_add(moved > 0 ? &worker->busy_cycles : &worker->idle_cycles, now - then);
 		dt_counter_add(&worker->rounds, 1);
 		then = now;
+	}
+}
+
+static int
+worker_main(void *arg)
+{
+	struct dt_worker *worker = arg;
+
+	worker->thread = pthread_self();
+	/* Pairs with the acquire in dt_worker_nudge(). */
+	__atomic_store_n(&worker->reachable, true, __ATOMIC_RELEASE);
+
+	rte_rcu_qsbr_thread_register(qsbr, worker->lcore);
+	rte_rcu_qsbr_thread_online(qsbr, worker->lcore);
+	switch (idle) {
+	case DT_IDLE_POLL:
+		go_round(worker, DT_IDLE_POLL);
+		break;
+	case DT_IDLE_PAUSE:
+		go_round(worker, DT_IDLE_PAUSE);
+		break;
 	}
 	rte_rcu_qsbr_thread_offline(qsbr, worker->lcore);
 	rte_rcu_qsbr_thread_unregister(qsbr, worker->lcore);
@@ -221,6 +260,12 @@ struct rte_rcu_qsbr *
 dt_workers_qsbr(void)
 {
 	return qsbr;
+}
+
+enum dt_idle
+dt_workers_idle(void)
+{
+	return idle;
 }
 
 void

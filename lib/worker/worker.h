@@ -14,6 +14,8 @@
 
 #include <rte_rcu_qsbr.h>
 
+#include "idle.h"
+
 struct dt_worker;
 
 /** One thing to poll: @return packets moved, 0 if there was nothing to do. */
@@ -22,9 +24,10 @@ typedef unsigned int (*dt_poll_fn)(void *arg);
 /**
  * Make a worker of every EAL lcore but the main one; they do not run yet.
  *
+ * @param idle  what they do while nothing they poll has anything to move
  * @return 0; -ENODEV: there is no lcore but the main one; -ENOMEM
  */
-int dt_workers_init(void);
+int dt_workers_init(enum dt_idle idle);
 
 /** Let all workers run. @return 0; -EBUSY: an lcore runs something else */
 int dt_workers_start(void);
@@ -73,6 +76,9 @@ void dt_workers_pass(void);
 
 /** The quiescent state of all workers, for structures that they read without locks. */
 struct rte_rcu_qsbr *dt_workers_qsbr(void);
+
+/** What all workers do while they find nothing. */
+enum dt_idle dt_workers_idle(void);
 
 /** Cycles (TSC) of rounds that moved packets, and of those that found none. Any thread. */
 void dt_worker_cycles(const struct dt_worker *worker, uint64_t *ret_busy, uint64_t *ret_idle);

@@ -115,6 +115,7 @@ def wrong_settings_are_told_with_the_range(bench):
                   eal=bench.eal("--vdev", "net_null0"))
     bench.refused(2, ["--uplink net_null0: mode = router: want one of bridge|passthru"],
                   "--uplink", "net_null0,mode=router")
+    bench.refused(2, ["--set: idle = doze: want one of poll|"], "--set", "idle=doze", "--guest", VM0)
     bench.refused(2, ["--guest vm0: mac = 52:54:00: not a MAC address", "like 52:54:00:12:34:56"],
                   "--guest", VM0 + ",mac=52:54:00")
     bench.refused(2, ["guest vm0: mac 01:00:5e:00:00:01", "group"], "--guest", VM0 + ",mac=01:00:5e:00:00:01")
@@ -152,6 +153,7 @@ def a_wrong_file_is_told_with_section_and_key_or_line(bench):
     bench.refused_file(["dptap.conf: [guest vm0] colour: unknown key",
                         "socket, socket_mode, mac, uplink, queues, queue_len, features_off"],
                        "[guest vm0]\nsocket = vm0.sock\ncolour = red\n")
+    bench.refused_file(["dptap.conf: [dptap] idle = doze: want one of poll|"], "[dptap]\nidle = doze\n")
     bench.refused_file(["dptap.conf: [uplinks]: unknown section", "[uplink NAME]"], "[uplinks]\nmtu = 1500\n")
     bench.refused_file(["dptap.conf: [guest]: the name is missing", "[guest NAME]"], "[guest]\nsocket = vm0.sock\n")
     bench.refused_file(["dptap.conf: [guest vm0]", "already that of a guest"], 2 * "[guest vm0]\nsocket = vm0.sock\n")

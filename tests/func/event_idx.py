@@ -12,18 +12,11 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "support"))
 
 # pylint: disable=wrong-import-position
-from guest import FEATURES
+from guest import LAYOUTS
 from stage import bridge
 from testing import equal, main, scenario, wait_until
 from virtqueue import EVENTS_OFF, NO_NOTIFY, WRAP
 import vhost_user as vu
-
-LAYOUTS = {
-    "split": FEATURES,
-    "split_in_order": FEATURES | vu.F_IN_ORDER,
-    "packed": FEATURES | vu.F_RING_PACKED,
-    "packed_in_order": FEATURES | vu.F_RING_PACKED | vu.F_IN_ORDER,
-}
 
 
 @scenario

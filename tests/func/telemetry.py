@@ -149,6 +149,7 @@ def lcores_add_up_to_the_balance(stage):
     lcores = stage.dptap.lcores()
     balance = stage.dptap.balance()
 
+    equal([one["idle"] for one in lcores], ["poll"] * len(lcores), "how workers idle")
     workers = [one for one in lcores if one["queues"]]
     equal(len(workers), 1, "lcores with queues")
     for key in ("lcore", "socket", "busy_cycles", "idle_cycles", "queues"):

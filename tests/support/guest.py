@@ -19,6 +19,14 @@ FEATURES = vu.F_VERSION_1 | vu.F_MRG_RXBUF | vu.F_INDIRECT_DESC | vu.F_PROTOCOL_
 PACKED = FEATURES | vu.F_RING_PACKED
 """The same with packed rings."""
 
+LAYOUTS = {
+    "split": FEATURES,
+    "split_in_order": FEATURES | vu.F_IN_ORDER,
+    "packed": PACKED,
+    "packed_in_order": PACKED | vu.F_IN_ORDER,
+}
+"""What a guest with rings of each kind asks for."""
+
 OFFLOADS = vu.HOST_OFFLOADS | vu.GUEST_OFFLOADS
 """To be added by a guest that leaves checksums and segmentation to others."""
 

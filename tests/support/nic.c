@@ -38,7 +38,7 @@ start(struct dt_sink sink, uint32_t mtu, bool gro)
 	device = rte_eth_from_rings(name, &nic->to_dptap, 1, &nic->from_dptap, 1, 0);
 	assert_true(device >= 0);
 	nic->device = (uint16_t)device;
-	assert_int_equal(dt_workers_init(), 0);
+	assert_int_equal(dt_workers_init(DT_IDLE_POLL), 0);
 	worker = dt_worker_at(0);
 	assert_int_equal(dt_uplink_new(&nic->conf, DT_TEST_NIC, &nic->uplink, error), 0);
 	if (dt_uplink_start(nic->uplink, &sink, &worker, true, error) != 0)

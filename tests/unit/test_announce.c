@@ -52,7 +52,7 @@ open_guest(void **state)
 	const struct dt_sink sink = { .take = take };
 
 	dt_test_books_open(state);
-	assert_int_equal(dt_workers_init(), 0);
+	assert_int_equal(dt_workers_init(DT_IDLE_POLL), 0);
 	n_sent = 0;
 	return dt_guest_new(&conf, DT_TEST_VM0, &sink, (struct dt_guest_place){ .choose = only_worker }, true, &guest);
 }

@@ -16,7 +16,7 @@ static struct dt_fdb *fdb;
 static int
 make_fdb(void **state)
 {
-	assert_int_equal(dt_workers_init(), 0);
+	assert_int_equal(dt_workers_init(DT_IDLE_POLL), 0);
 	return dt_fdb_new("fdb", SIZE, &fdb);
 }
 

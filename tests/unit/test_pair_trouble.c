@@ -191,7 +191,7 @@ static int
 open_with_worker(void **state)
 {
 	dt_test_receiver_open(state);
-	return dt_workers_init();
+	return dt_workers_init(DT_IDLE_POLL);
 }
 
 static int

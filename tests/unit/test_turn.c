@@ -71,7 +71,7 @@ open_guest(void **state)
 	const struct dt_sink sinks[PAIRS] = { 0 };
 
 	dt_test_books_open(state);
-	assert_int_equal(dt_workers_init(), 0);
+	assert_int_equal(dt_workers_init(DT_IDLE_POLL), 0);
 	assert_int_equal(
 		dt_guest_new(&conf, DT_TEST_VM0, sinks, (struct dt_guest_place){ .choose = only_worker }, true, &guest),
 		0);

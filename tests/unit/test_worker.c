@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include <rte_common.h>
+#include <rte_cycles.h>
 #include <rte_lcore.h>
 
 #include "eal.h"
@@ -34,7 +35,7 @@ poll_it(void *arg)
 static int
 init(void **state)
 {
-	assert_int_equal(dt_workers_init(), 0);
+	assert_int_equal(dt_workers_init(DT_IDLE_POLL), 0);
 	worker = dt_worker_at(0);
 	return 0;
 }
@@ -43,6 +44,15 @@ static int
 init_and_start(void **state)
 {
 	init(state);
+	assert_int_equal(dt_workers_start(), 0);
+	return 0;
+}
+
+static int
+init_to_pause_and_start(void **state)
+{
+	assert_int_equal(dt_workers_init(DT_IDLE_PAUSE), 0);
+	worker = dt_worker_at(0);
 	assert_int_equal(dt_workers_start(), 0);
 	return 0;
 }
@@ -190,6 +200,55 @@ rounds_that_move_packets_are_busy_and_others_idle(void **state)
 	assert_true(busy[2] > 0);
 }
 
+static uint64_t
+pause_now(void)
+{
+	return __atomic_load_n(&worker->pause, __ATOMIC_RELAXED);
+}
+
+static void
+a_worker_that_polls_never_pauses(void **state)
+{
+	for (unsigned int i = 0; i < 100; i++)
+		dt_workers_pass();
+
+	assert_int_equal(dt_workers_idle(), DT_IDLE_POLL);
+	assert_int_equal(pause_now(), 0);
+}
+
+static void
+a_worker_that_finds_nothing_pauses_longer_and_longer_up_to_the_bound(void **state)
+{
+	uint64_t bound = rte_get_tsc_hz() * PAUSE_MAX_NS / 1000000000, longest = 0;
+
+	assert_int_equal(dt_workers_idle(), DT_IDLE_PAUSE);
+	for (unsigned int i = 0; i < 100; i++) {
+		uint64_t pause = pause_now();
+
+		assert_true(pause >= longest);
+		assert_true(pause <= bound);
+		longest = pause;
+		dt_workers_pass();
+	}
+	assert_int_equal(longest, bound);
+}
+
+static void
+the_first_packet_ends_the_pauses(void **state)
+{
+	struct polled polled = { .moved = 1 };
+
+	while (pause_now() == 0)
+		dt_workers_pass();
+	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+	dt_workers_pass();
+	assert_int_equal(pause_now(), 0);
+
+	dt_worker_remove(worker, poll_it, &polled);
+	dt_workers_pass();
+	assert_true(pause_now() > 0);
+}
+
 #define SENDERS 8
 #define LETTERS 500
 
@@ -291,6 +350,7 @@ int
 main(void)
 {
 #define RUNNING(test) cmocka_unit_test_setup_teardown(test, init_and_start, stop_and_fini)
+#define PAUSING(test) cmocka_unit_test_setup_teardown(test, init_to_pause_and_start, stop_and_fini)
 #define STOPPED(test) cmocka_unit_test_setup_teardown(test, init, stop_and_fini)
 	const struct CMUnitTest tests[] = {
 		STOPPED(every_lcore_but_the_main_one_is_a_worker),
@@ -301,6 +361,10 @@ main(void)
 		RUNNING(a_pass_lasts_a_whole_round),
 		STOPPED(a_full_worker_takes_no_more),
 		RUNNING(rounds_that_move_packets_are_busy_and_others_idle),
+		RUNNING(a_worker_that_polls_never_pauses),
+		PAUSING(a_worker_that_finds_nothing_pauses_longer_and_longer_up_to_the_bound),
+		PAUSING(the_first_packet_ends_the_pauses),
+		PAUSING(letters_of_many_senders_run_once_each_and_one_by_one),
 		RUNNING(letters_of_many_senders_run_once_each_and_one_by_one),
 		RUNNING(no_letter_is_lost_when_the_worker_stops_meanwhile),
 		STOPPED(mail_for_a_worker_that_does_not_run_runs_in_the_sender),
