@@ -42,11 +42,17 @@ dt_packed_start(struct dt_vq *vq)
 	vq->rest_until = 0;
 	dt_vq_position_set(vq->position, vq->base);
 
-	/* We poll, so the guest need not kick (virtio 1.2, 2.8.14). */
-	__atomic_store_n(&vq->device_event->flags, (uint16_t)VRING_PACKED_EVENT_FLAG_DISABLE, __ATOMIC_RELAXED);
+	dt_packed_set_kicks(vq, VRING_PACKED_EVENT_FLAG_DISABLE);
+	return 0;
+}
+
+/* virtio 1.2, 2.8.14. Also with EVENT_IDX it may be all or none. */
+void
+dt_packed_set_kicks(struct dt_vq *vq, uint16_t flags)
+{
+	__atomic_store_n(&vq->device_event->flags, flags, __ATOMIC_RELAXED);
 	if (vq->logs)
 		dt_vq_log(vq, vq->device_event, sizeof(*vq->device_event));
-	return 0;
 }
 
 /* Whether the descriptor at a position is among the last @p n that were published. */

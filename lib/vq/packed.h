@@ -34,6 +34,9 @@ void dt_vq_position_set(struct dt_vq_position *position, uint16_t base);
 /** Whether the guest wants to hear of what was published. */
 bool dt_packed_wanted(struct dt_vq *vq);
 
+/** Have the guest kick, or not: VRING_PACKED_EVENT_FLAG_ENABLE, VRING_PACKED_EVENT_FLAG_DISABLE. */
+void dt_packed_set_kicks(struct dt_vq *vq, uint16_t flags);
+
 /** Record in the dirty log the @p n used descriptors of the batch. */
 void dt_packed_log(const struct dt_vq *vq, unsigned int n);
 

@@ -73,6 +73,7 @@ struct dt_vq {
 	uint16_t size; /* entries: split, a power of two; packed, any */
 	uint16_t base; /* what to begin with: split, the available index; packed, as in dt_vq_position */
 	int callfd; /* -1: the guest polls */
+	int kickfd; /* of whoever waits for kicks, -1: there are none; this module does not touch it */
 
 	/* set by dt_vq_start() */
 	uint16_t mask; /* split: size - 1 */
@@ -89,6 +90,7 @@ struct dt_vq {
 	uint16_t last_avail; /* next entry of the available ring, or of a packed one, to take */
 	uint16_t n_used; /* buffers used, not yet published */
 	bool signalled_valid; /* the guest was told since the queue started */
+	bool listens; /* the guest was asked for kicks */
 	uint16_t avail_seen; /* split: avail->idx when last read */
 	uint16_t used_idx; /* split: next entry of the used ring to write; what is below was published */
 	uint16_t signalled; /* split: used_idx when the guest was last told */

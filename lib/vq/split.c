@@ -18,6 +18,32 @@ avail_event(const struct dt_vq *vq)
 	return (uint16_t *)&vq->used->ring[vq->size];
 }
 
+/* virtio 1.2, 2.7.10: by flag, or with EVENT_IDX by the index of the entry that is to be kicked for. */
+static void
+set_kicks(struct dt_vq *vq, uint16_t flags, uint16_t event)
+{
+	__atomic_store_n(&vq->used->flags, flags, __ATOMIC_RELAXED);
+	if (vq->event_idx)
+		__atomic_store_n(avail_event(vq), event, __ATOMIC_RELAXED);
+	if (vq->logs) {
+		dt_vq_log(vq, &vq->used->flags, sizeof(vq->used->flags));
+		dt_vq_log(vq, avail_event(vq), sizeof(uint16_t));
+	}
+}
+
+void
+dt_split_listen(struct dt_vq *vq, uint16_t steps)
+{
+	set_kicks(vq, 0, (uint16_t)(vq->last_avail + steps));
+}
+
+void
+dt_split_ignore(struct dt_vq *vq)
+{
+	/* An index that the guest has passed already. */
+	set_kicks(vq, VRING_USED_F_NO_NOTIFY, (uint16_t)(vq->last_avail - 1));
+}
+
 int
 dt_split_start(struct dt_vq *vq)
 {
@@ -35,14 +61,7 @@ dt_split_start(struct dt_vq *vq)
 	vq->used_idx = __atomic_load_n(&vq->used->idx, __ATOMIC_RELAXED);
 	vq->bad_heads = 0;
 
-	/* We poll, so the guest need not kick: by flag, or by an event index that it has passed already. */
-	__atomic_store_n(&vq->used->flags, (uint16_t)VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
-	if (vq->event_idx)
-		__atomic_store_n(avail_event(vq), (uint16_t)(vq->base - 1), __ATOMIC_RELAXED);
-	if (vq->logs) {
-		dt_vq_log(vq, &vq->used->flags, sizeof(vq->used->flags));
-		dt_vq_log(vq, avail_event(vq), sizeof(uint16_t));
-	}
+	dt_split_ignore(vq);
 	return 0;
 }
 

@@ -11,6 +11,12 @@ int dt_split_start(struct dt_vq *vq);
 /** Whether the guest wants to hear of what was published. */
 bool dt_split_wanted(struct dt_vq *vq);
 
+/** Have the guest kick when the entry @p steps behind the next one is filled. */
+void dt_split_listen(struct dt_vq *vq, uint16_t steps);
+
+/** No kicks. */
+void dt_split_ignore(struct dt_vq *vq);
+
 /** Record in the dirty log the used ring's last @p n entries, and its index. */
 void dt_split_log(const struct dt_vq *vq, uint16_t n);
 

@@ -32,6 +32,7 @@ dt_vq_start(struct dt_vq *vq)
 	dt_vq_derive(vq);
 	vq->n_used = 0;
 	vq->signalled_valid = false;
+	vq->listens = false;
 	dt_vq_break(vq, DT_VQ_FINE);
 	return vq->packed ? dt_packed_start(vq) : dt_split_start(vq);
 }
@@ -70,6 +71,35 @@ dt_vq_notify(struct dt_vq *vq)
 	/* Suppressed or not, a legacy driver that asked for it hears that nothing is left (virtio 0.9.5, 2.4.2). */
 	if (wanted || (vq->notify_on_empty && is_empty(vq)))
 		dt_vq_interrupt(vq);
+}
+
+bool
+dt_vq_listen(struct dt_vq *vq, unsigned int steps)
+{
+	vq->listens = true;
+	if (vq->packed)
+		dt_packed_set_kicks(vq, VRING_PACKED_EVENT_FLAG_ENABLE);
+	else
+		dt_split_listen(vq, (uint16_t)steps);
+	/*
+	 * The guest must be able to see our wish before we look at the ring for the last time; pairs with the driver's
+	 * barrier between making a chain available and reading what we wish (virtio 1.2, 2.7.10 and 2.8.14). One of
+	 * us sees what the other wrote: we its chain, or the guest our wish.
+	 */
+	rte_atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return dt_vq_ready(vq, steps);
+}
+
+void
+dt_vq_ignore(struct dt_vq *vq)
+{
+	if (!vq->listens)
+		return;
+	vq->listens = false;
+	if (vq->packed)
+		dt_packed_set_kicks(vq, VRING_PACKED_EVENT_FLAG_DISABLE);
+	else
+		dt_split_ignore(vq);
 }
 
 const char *

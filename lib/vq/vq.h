@@ -147,6 +147,17 @@ dt_vq_publish(struct dt_vq *vq, bool packed, unsigned int steps)
 		dt_split_publish(vq, steps);
 }
 
+/**
+ * Ask the guest for a kick when a chain is available @p steps behind the next one to take; what is in front of that is
+ * there already.
+ *
+ * @return whether that chain is there by now: the guest may have looked before it was asked, and not kick
+ */
+bool dt_vq_listen(struct dt_vq *vq, unsigned int steps);
+
+/** Ask for no kicks any more, if it was asked. */
+void dt_vq_ignore(struct dt_vq *vq);
+
 /** Interrupt the guest, asked or not. */
 void dt_vq_interrupt(struct dt_vq *vq);
 

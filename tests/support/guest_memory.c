@@ -148,6 +148,7 @@ dt_test_ring_vq(struct dt_test_ring *ring, uint64_t features)
 		.size = ring->size,
 		.position = &ring->position,
 		.callfd = -1,
+		.kickfd = -1,
 		.base = dt_test_ring_base(ring),
 	};
 
