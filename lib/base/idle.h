@@ -9,6 +9,7 @@
 enum dt_idle {
 	DT_IDLE_POLL, /* looks again at once */
 	DT_IDLE_PAUSE, /* looks again after some microseconds at the most */
+	DT_IDLE_SLEEP, /* so at first, and then sleeps until it is woken */
 };
 
 /** As the setting calls it. */

@@ -56,7 +56,7 @@ pair_new(struct dt_guest *guest, unsigned int port, unsigned int i, struct dt_si
 		single_producer);
 	if (err != 0)
 		goto fail;
-	err = dt_worker_add(worker, dt_pair_poll, pair);
+	err = dt_worker_add(worker, &dt_pair_polled, pair);
 	if (err != 0) {
 		dt_lane_fini(&pair->lane);
 		goto fail;
@@ -73,7 +73,7 @@ fail:
 static void
 pair_free(struct dt_guest_pair *pair)
 {
-	dt_worker_remove(pair->worker, dt_pair_poll, pair->pair);
+	dt_worker_remove(pair->worker, &dt_pair_polled, pair->pair);
 	dt_lane_drain(&pair->pair->lane, DT_CAUSE_SHUTTING_DOWN);
 	dt_lane_fini(&pair->pair->lane);
 	rte_free(pair->pair);

@@ -64,6 +64,8 @@ dt_pair_poll(void *arg)
 	return moved;
 }
 
+const struct dt_polled dt_pair_polled = { .poll = dt_pair_poll };
+
 static void
 start(void *arg)
 {

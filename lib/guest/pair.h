@@ -44,6 +44,9 @@ enum dt_stop {
 /** Both directions once. @return packets moved */
 unsigned int dt_pair_poll(void *pair);
 
+/** Pairs, as workers poll them. */
+extern const struct dt_polled dt_pair_polled;
+
 /** One burst out of the guest. @return packets taken */
 unsigned int dt_pair_from_guest(struct dt_pair *pair);
 

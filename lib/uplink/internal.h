@@ -63,4 +63,7 @@ unsigned int dt_uplink_merge(struct dt_uplink_queue *queue, struct rte_mbuf **pk
 /** Both directions of a queue pair once. @return packets moved */
 unsigned int dt_uplink_poll(void *queue);
 
+/** Queue pairs, as workers poll them. */
+extern const struct dt_polled dt_uplink_polled;
+
 #endif

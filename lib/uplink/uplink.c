@@ -218,7 +218,7 @@ dt_uplink_start(struct dt_uplink *uplink, const struct dt_sink *sinks, struct dt
 	uplink->link_up = true;
 	dt_uplink_tick(uplink);
 	for (unsigned int q = 0; q < uplink->n_queues; q++) {
-		err = dt_worker_add(workers[q], dt_uplink_poll, &uplink->queues[q]);
+		err = dt_worker_add(workers[q], &dt_uplink_polled, &uplink->queues[q]);
 		if (err != 0)
 			return fail(uplink, error, err, "lcore %u polls as many queues as it can",
 				dt_worker_lcore(workers[q]));
@@ -236,7 +236,7 @@ dt_uplink_stop(struct dt_uplink *uplink)
 		if (queue->lane.ring == NULL)
 			continue;
 		dt_worker_call(queue->worker, close_lane, queue);
-		dt_worker_remove(queue->worker, dt_uplink_poll, queue);
+		dt_worker_remove(queue->worker, &dt_uplink_polled, queue);
 		/* Who looked at the lane before it closed has put its packets there before this returns. */
 		dt_workers_pass();
 		dt_lane_drain(&queue->lane, DT_CAUSE_SHUTTING_DOWN);

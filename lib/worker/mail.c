@@ -70,6 +70,7 @@ dt_worker_call(struct dt_worker *worker, void (*fn)(void *arg), void *arg)
 
 	while (rte_ring_mp_enqueue(worker->mail, &mail) != 0)
 		usleep(10);
+	dt_bell_ring(&worker->bell);
 	while (!__atomic_load_n(&mail.done, __ATOMIC_ACQUIRE)) {
 		if (!__atomic_load_n(&worker->alive, __ATOMIC_ACQUIRE)) {
 			run_for_stopped(worker);
@@ -92,7 +93,8 @@ dt_worker_call(struct dt_worker *worker, void (*fn)(void *arg), void *arg)
 
 struct change {
 	struct dt_worker *worker;
-	struct poll poll;
+	const struct dt_polled *kind;
+	void *arg;
 	int result;
 };
 
@@ -106,7 +108,8 @@ add_poll(void *arg)
 		change->result = -ENOSPC;
 		return;
 	}
-	worker->polls[worker->n_polls++] = change->poll;
+	worker->polls[worker->n_polls] = (struct poll){ .fn = change->kind->poll, .arg = change->arg };
+	worker->kinds[worker->n_polls++] = change->kind;
 }
 
 static void
@@ -116,26 +119,27 @@ remove_poll(void *arg)
 	struct dt_worker *worker = change->worker;
 
 	for (unsigned int i = 0; i < worker->n_polls; i++) {
-		if (worker->polls[i].fn != change->poll.fn || worker->polls[i].arg != change->poll.arg)
+		if (worker->kinds[i] != change->kind || worker->polls[i].arg != change->arg)
 			continue;
 		worker->polls[i] = worker->polls[--worker->n_polls];
+		worker->kinds[i] = worker->kinds[worker->n_polls];
 		return;
 	}
 }
 
 int
-dt_worker_add(struct dt_worker *worker, dt_poll_fn fn, void *arg)
+dt_worker_add(struct dt_worker *worker, const struct dt_polled *kind, void *arg)
 {
-	struct change change = { .worker = worker, .poll = { .fn = fn, .arg = arg } };
+	struct change change = { .worker = worker, .kind = kind, .arg = arg };
 
 	dt_worker_call(worker, add_poll, &change);
 	return change.result;
 }
 
 void
-dt_worker_remove(struct dt_worker *worker, dt_poll_fn fn, void *arg)
+dt_worker_remove(struct dt_worker *worker, const struct dt_polled *kind, void *arg)
 {
-	struct change change = { .worker = worker, .poll = { .fn = fn, .arg = arg } };
+	struct change change = { .worker = worker, .kind = kind, .arg = arg };
 
 	dt_worker_call(worker, remove_poll, &change);
 }

@@ -19,6 +19,14 @@ static struct rte_rcu_qsbr *qsbr;
 static enum dt_idle idle;
 static uint64_t pause_max; /* TSC cycles */
 
+static void
+worker_free(struct dt_worker *worker)
+{
+	dt_sleep_fini(worker);
+	dt_mail_fini(worker);
+	rte_free(worker);
+}
+
 static int
 worker_new(unsigned int lcore, struct dt_worker **ret_worker)
 {
@@ -30,9 +38,12 @@ worker_new(unsigned int lcore, struct dt_worker **ret_worker)
 		return -ENOMEM;
 	worker->lcore = lcore;
 	worker->node = node;
+	worker->epoll = -1;
 	err = dt_mail_init(worker);
+	if (err == 0 && idle == DT_IDLE_SLEEP)
+		err = dt_sleep_init(worker);
 	if (err != 0) {
-		rte_free(worker);
+		worker_free(worker);
 		return err;
 	}
 	*ret_worker = worker;
@@ -97,7 +108,7 @@ dt_workers_watch(void)
 	for (unsigned int i = 0; i < n_workers; i++) {
 		uint64_t rounds = dt_counter_read(&workers[i]->rounds);
 
-		if (rounds == workers[i]->rounds_watched)
+		if (rounds == workers[i]->rounds_watched && !__atomic_load_n(&workers[i]->asleep, __ATOMIC_RELAXED))
 			dt_worker_nudge(workers[i]);
 		workers[i]->rounds_watched = rounds;
 	}
@@ -129,18 +140,27 @@ go_round(struct dt_worker *worker, const enum dt_idle how)
 	while (worker->running) {
 		unsigned int moved = 0;
 		uint64_t now;
+		bool mail;
 
 		for (unsigned int i = 0; i < worker->n_polls; i++)
 			moved += worker->polls[i].fn(worker->polls[i].arg);
-		if (unlikely(!rte_ring_empty(worker->mail)))
+		mail = !rte_ring_empty(worker->mail);
+		if (unlikely(mail))
 			dt_mail_run(worker);
 		rte_rcu_qsbr_quiescent(qsbr, worker->lcore);
-		if (how == DT_IDLE_PAUSE)
+		if (how != DT_IDLE_POLL)
 			back_off(worker, moved);
 		now = rte_rdtsc();
 		dt_counter_add(moved > 0 ? &worker->busy_cycles : &worker->idle_cycles, now - then);
 		dt_counter_add(&worker->rounds, 1);
 		then = now;
+		if (how != DT_IDLE_SLEEP)
+			continue;
+		/* Mail, too: it may have told the worker to stop, and more of it often follows. */
+		if (moved > 0 || mail)
+			worker->awake_until = now + worker->awake_cycles;
+		else if (unlikely(now >= worker->awake_until))
+			then = dt_sleep(worker, now);
 	}
 }
 
@@ -161,6 +181,9 @@ worker_main(void *arg)
 		break;
 	case DT_IDLE_PAUSE:
 		go_round(worker, DT_IDLE_PAUSE);
+		break;
+	case DT_IDLE_SLEEP:
+		go_round(worker, DT_IDLE_SLEEP);
 		break;
 	}
 	rte_rcu_qsbr_thread_offline(qsbr, worker->lcore);
@@ -210,8 +233,7 @@ void
 dt_workers_fini(void)
 {
 	for (unsigned int i = 0; i < n_workers; i++) {
-		dt_mail_fini(workers[i]);
-		rte_free(workers[i]);
+		worker_free(workers[i]);
 		workers[i] = NULL;
 	}
 	n_workers = 0;
@@ -251,8 +273,10 @@ dt_workers_pass(void)
 
 		/* Two ends of rounds: the second of them began after this call. */
 		while (__atomic_load_n(&workers[i]->alive, __ATOMIC_ACQUIRE) &&
-			dt_counter_read(&workers[i]->rounds) < start + 2)
+			dt_counter_read(&workers[i]->rounds) < start + 2) {
+			dt_bell_ring(&workers[i]->bell);
 			usleep(10);
+		}
 	}
 }
 
@@ -273,4 +297,11 @@ dt_worker_cycles(const struct dt_worker *worker, uint64_t *ret_busy, uint64_t *r
 {
 	*ret_busy = dt_counter_read(&worker->busy_cycles);
 	*ret_idle = dt_counter_read(&worker->idle_cycles);
+}
+
+void
+dt_worker_slept(const struct dt_worker *worker, uint64_t *ret_sleeps, uint64_t *ret_cycles)
+{
+	*ret_sleeps = dt_counter_read(&worker->sleeps);
+	*ret_cycles = dt_counter_read(&worker->sleep_cycles);
 }

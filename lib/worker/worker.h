@@ -14,18 +14,40 @@
 
 #include <rte_rcu_qsbr.h>
 
+#include "bell.h"
 #include "idle.h"
 
 struct dt_worker;
 
-/** One thing to poll: @return packets moved, 0 if there was nothing to do. */
-typedef unsigned int (*dt_poll_fn)(void *arg);
+/** What it takes until a thing that is polled can have something to do; the least comes first. */
+enum dt_doze {
+	DT_DOZE_NOT, /* nothing: it has */
+	DT_DOZE_TIMED, /* some time: nobody says when, it has to be looked at */
+	DT_DOZE_SELDOM, /* a device that has promised to wake the worker, and might forget that over a reset */
+	DT_DOZE_WOKEN, /* somebody who wakes the worker */
+};
+
+/** A kind of things that workers poll. */
+struct dt_polled {
+	/** @return packets moved, 0 if there was nothing to do */
+	unsigned int (*poll)(void *arg);
+
+	/**
+	 * The worker wants to sleep: have everybody who can bring something wake it from now on, and behind that look
+	 * once more. Who puts things where the worker finds them rings its bell; that is wanted already.
+	 * NULL: as if it had returned DT_DOZE_TIMED.
+	 */
+	enum dt_doze (*doze)(void *arg);
+
+	/** After each doze, whatever that said: the worker polls again. NULL if doze is. */
+	void (*rouse)(void *arg);
+};
 
 /**
  * Make a worker of every EAL lcore but the main one; they do not run yet.
  *
  * @param idle  what they do while nothing they poll has anything to move
- * @return 0; -ENODEV: there is no lcore but the main one; -ENOMEM
+ * @return 0; -ENODEV: there is no lcore but the main one; -ENOMEM; -EMFILE, ...: no descriptors to be woken by
  */
 int dt_workers_init(enum dt_idle idle);
 
@@ -49,14 +71,14 @@ unsigned int dt_worker_lcore(const struct dt_worker *worker);
 int dt_worker_node(const struct dt_worker *worker);
 
 /**
- * Let @p worker poll @p fn(@p arg) from now on; returns when it does.
+ * Let @p worker poll @p arg from now on; returns when it does.
  * @return 0; -ENOSPC: it polls as many as it can
  * @note control threads
  */
-int dt_worker_add(struct dt_worker *worker, dt_poll_fn fn, void *arg);
+int dt_worker_add(struct dt_worker *worker, const struct dt_polled *kind, void *arg);
 
 /** The reverse; returns when the worker will not touch @p arg again. */
-void dt_worker_remove(struct dt_worker *worker, dt_poll_fn fn, void *arg);
+void dt_worker_remove(struct dt_worker *worker, const struct dt_polled *kind, void *arg);
 
 /**
  * Run @p fn(@p arg) on @p worker between two polls and wait until it has returned.
@@ -65,9 +87,23 @@ void dt_worker_remove(struct dt_worker *worker, dt_poll_fn fn, void *arg);
  */
 void dt_worker_call(struct dt_worker *worker, void (*fn)(void *arg), void *arg);
 
+/** What to ring after something was put where only @p worker looks for it; NULL: it never sleeps. */
+struct dt_bell *dt_worker_bell(struct dt_worker *worker);
+
 /**
- * Interrupt the system call, if it is in one, of any worker that has gone no round since the last time this was called.
- * A peer can make a descriptor that it shares with us block. Main thread, some times a second.
+ * Wake @p worker whenever @p fd becomes readable, though nobody reads it. It must stay open until dt_worker_unlisten().
+ *
+ * @return 0, also if that is so already; -ENOTSUP: it never sleeps; -errno: it cannot be waited for
+ * @note any thread
+ */
+int dt_worker_listen(struct dt_worker *worker, int fd);
+
+/** The reverse. */
+void dt_worker_unlisten(struct dt_worker *worker, int fd);
+
+/**
+ * Interrupt the system call, if it is in one, of any worker that has gone no round since the last time this was called,
+ * and does not sleep. A peer can make a descriptor that it shares with us block. Main thread, some times a second.
  */
 void dt_workers_watch(void);
 
@@ -80,7 +116,10 @@ struct rte_rcu_qsbr *dt_workers_qsbr(void);
 /** What all workers do while they find nothing. */
 enum dt_idle dt_workers_idle(void);
 
-/** Cycles (TSC) of rounds that moved packets, and of those that found none. Any thread. */
+/** Cycles (TSC) of rounds that moved packets, and of those that found none, asleep or not. Any thread. */
 void dt_worker_cycles(const struct dt_worker *worker, uint64_t *ret_busy, uint64_t *ret_idle);
+
+/** How often a worker slept, and of its idle cycles those that it was asleep. Any thread. */
+void dt_worker_slept(const struct dt_worker *worker, uint64_t *ret_sleeps, uint64_t *ret_cycles);
 
 #endif

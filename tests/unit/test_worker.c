@@ -32,6 +32,8 @@ poll_it(void *arg)
 	return polled->moved;
 }
 
+static const struct dt_polled polled_kind = { .poll = poll_it };
+
 static int
 init(void **state)
 {
@@ -107,9 +109,9 @@ what_is_added_is_polled_on_the_worker(void **state)
 {
 	struct polled polled = { 0 };
 
-	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &polled), 0);
 	dt_workers_pass();
-	dt_worker_remove(worker, poll_it, &polled);
+	dt_worker_remove(worker, &polled_kind, &polled);
 
 	assert_true(polled.rounds >= 1);
 	assert_int_equal(polled.lcore, DT_TEST_WORKER_LCORE);
@@ -121,17 +123,17 @@ what_is_removed_is_never_touched_again(void **state)
 	struct polled gone = { 0 }, stays = { 0 };
 	unsigned int rounds;
 
-	assert_int_equal(dt_worker_add(worker, poll_it, &gone), 0);
-	assert_int_equal(dt_worker_add(worker, poll_it, &stays), 0);
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &gone), 0);
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &stays), 0);
 	dt_workers_pass();
 
-	dt_worker_remove(worker, poll_it, &gone);
+	dt_worker_remove(worker, &polled_kind, &gone);
 	rounds = gone.rounds;
 	dt_workers_pass();
 	dt_workers_pass();
 
 	assert_int_equal(gone.rounds, rounds);
-	dt_worker_remove(worker, poll_it, &stays);
+	dt_worker_remove(worker, &polled_kind, &stays);
 	assert_true(stays.rounds > rounds);
 }
 
@@ -140,10 +142,10 @@ removing_what_is_not_polled_changes_nothing(void **state)
 {
 	struct polled here = { 0 }, stranger = { 0 };
 
-	assert_int_equal(dt_worker_add(worker, poll_it, &here), 0);
-	dt_worker_remove(worker, poll_it, &stranger);
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &here), 0);
+	dt_worker_remove(worker, &polled_kind, &stranger);
 	dt_workers_pass();
-	dt_worker_remove(worker, poll_it, &here);
+	dt_worker_remove(worker, &polled_kind, &here);
 
 	assert_true(here.rounds >= 1);
 	assert_int_equal(stranger.rounds, 0);
@@ -154,14 +156,14 @@ a_pass_lasts_a_whole_round(void **state)
 {
 	struct polled polled = { 0 };
 
-	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &polled), 0);
 	for (unsigned int i = 0; i < 100; i++) {
 		unsigned int before = __atomic_load_n(&polled.rounds, __ATOMIC_RELAXED);
 
 		dt_workers_pass();
 		assert_true(__atomic_load_n(&polled.rounds, __ATOMIC_RELAXED) > before);
 	}
-	dt_worker_remove(worker, poll_it, &polled);
+	dt_worker_remove(worker, &polled_kind, &polled);
 }
 
 static void
@@ -170,10 +172,10 @@ a_full_worker_takes_no_more(void **state)
 	struct polled polled = { 0 };
 
 	for (unsigned int i = 0; i < POLLS_MAX; i++)
-		assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
-	assert_int_equal(dt_worker_add(worker, poll_it, &polled), -ENOSPC);
-	dt_worker_remove(worker, poll_it, &polled);
-	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+		assert_int_equal(dt_worker_add(worker, &polled_kind, &polled), 0);
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &polled), -ENOSPC);
+	dt_worker_remove(worker, &polled_kind, &polled);
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &polled), 0);
 }
 
 static void
@@ -182,17 +184,17 @@ rounds_that_move_packets_are_busy_and_others_idle(void **state)
 	struct polled polled = { .moved = 0 };
 	uint64_t busy[3], idle[3];
 
-	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &polled), 0);
 	dt_workers_pass();
 	dt_worker_cycles(worker, &busy[0], &idle[0]);
 	dt_workers_pass();
 	dt_worker_cycles(worker, &busy[1], &idle[1]);
-	dt_worker_remove(worker, poll_it, &polled);
+	dt_worker_remove(worker, &polled_kind, &polled);
 	polled.moved = 1;
-	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &polled), 0);
 	dt_workers_pass();
 	dt_worker_cycles(worker, &busy[2], &idle[2]);
-	dt_worker_remove(worker, poll_it, &polled);
+	dt_worker_remove(worker, &polled_kind, &polled);
 
 	assert_int_equal(busy[0], 0);
 	assert_int_equal(busy[1], 0);
@@ -240,11 +242,11 @@ the_first_packet_ends_the_pauses(void **state)
 
 	while (pause_now() == 0)
 		dt_workers_pass();
-	assert_int_equal(dt_worker_add(worker, poll_it, &polled), 0);
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &polled), 0);
 	dt_workers_pass();
 	assert_int_equal(pause_now(), 0);
 
-	dt_worker_remove(worker, poll_it, &polled);
+	dt_worker_remove(worker, &polled_kind, &polled);
 	dt_workers_pass();
 	assert_true(pause_now() > 0);
 }
