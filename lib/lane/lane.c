@@ -37,6 +37,28 @@ dt_lane_fini(struct dt_lane *lane)
 	lane->ring = NULL;
 }
 
+void
+dt_lane_set_bell(struct dt_lane *lane, struct dt_bell *bell)
+{
+	__atomic_store_n(&lane->bell, bell, __ATOMIC_RELEASE);
+}
+
+/*
+ * Packets are in the lane, which its consumer looked at last when it fell asleep. Pairs with the barrier in
+ * dt_bell_want(). Whose bell to ring is read behind it: if we find that of a consumer before, the present one has begun
+ * to look after we put the packets there.
+ */
+static inline void
+wake_consumer(struct dt_lane *lane)
+{
+	struct dt_bell *bell;
+
+	rte_atomic_thread_fence(__ATOMIC_SEQ_CST);
+	bell = __atomic_load_n(&lane->bell, __ATOMIC_RELAXED);
+	if (unlikely(dt_bell_is_wanted(bell)))
+		dt_bell_strike(bell);
+}
+
 /* Mbufs that a frame of several keeps from its pools; one that points into others' data keeps those as well. */
 static uint16_t
 weight_of(const struct rte_mbuf *m)
@@ -101,6 +123,8 @@ enqueue(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n, bool large
 	sent = rte_ring_enqueue_burst(lane->ring, (void **)pkts, n, NULL);
 	if (unlikely(sent < n))
 		overflow(lane, &pkts[sent], n - sent, large);
+	if (unlikely(__atomic_load_n(&lane->bell, __ATOMIC_RELAXED) != NULL) && sent > 0)
+		wake_consumer(lane);
 	return sent;
 }
 

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "bell.h"
 #include "ledger.h"
 
 /* The most packets that move as one. */
@@ -22,6 +23,9 @@ struct dt_lane {
 	struct rte_ring *ring;
 	unsigned int at; /* the egress port's outward account */
 	uint32_t large_max; /* mbufs that frames of several may have here */
+
+	/* control writes, producers read */
+	struct dt_bell *bell; /* to be rung for the consumer, NULL: that never sleeps */
 
 	/* the consumer (or control by mail to it) writes, producers read */
 	uint8_t full_cause __rte_cache_aligned; /* enum dt_cause of an overflow */
@@ -58,6 +62,14 @@ int dt_lane_init(struct dt_lane *lane, const char *name, unsigned int at, unsign
 
 /** Free an empty lane. */
 void dt_lane_fini(struct dt_lane *lane);
+
+/**
+ * Say who has to be woken for what comes, NULL: nobody.
+ *
+ * @note Control, before the consumer first looks. One that sleeps may be followed by another that does, while packets
+ *       come: it must begin to look at the lane after this, and may sleep no sooner.
+ */
+void dt_lane_set_bell(struct dt_lane *lane, struct dt_bell *bell);
 
 static inline bool
 dt_lane_is_open(const struct dt_lane *lane)

@@ -3,6 +3,7 @@
 #include "testing.h"
 
 #include <errno.h>
+#include <sys/eventfd.h>
 
 #include "books.h"
 #include "eal.h"
@@ -308,6 +309,52 @@ segments_are_queued_within_their_account(void **state)
 	dt_handed_on(IN, 4, 240);
 }
 
+/* @return whether it was struck since the last look */
+static bool
+was_struck(const struct dt_bell *bell)
+{
+	eventfd_t n;
+
+	return eventfd_read(bell->fd, &n) == 0;
+}
+
+static void
+what_is_queued_wakes_a_consumer_that_sleeps(void **state)
+{
+	struct dt_bell bell;
+
+	assert_int_equal(dt_bell_init(&bell), 0);
+	dt_lane_set_bell(&lane, &bell);
+	put(1, 0);
+	assert_false(was_struck(&bell)); /* it is awake */
+	for (uint16_t i = 1; i < 4; i++) {
+		dt_bell_want(&bell);
+		put(1, i);
+		assert_true(was_struck(&bell));
+		put(1, i);
+		assert_false(was_struck(&bell)); /* once is enough */
+	}
+	dt_bell_fini(&bell);
+}
+
+static void
+what_is_refused_wakes_nobody(void **state)
+{
+	struct dt_bell bell;
+
+	assert_int_equal(dt_bell_init(&bell), 0);
+	dt_lane_set_bell(&lane, &bell);
+	put(LEN, 0);
+	dt_bell_want(&bell);
+	put(1, 0);
+	dt_lane_close(&lane, DT_CAUSE_GUEST_QUEUE_STOPPED);
+	put(1, 0);
+
+	assert_false(was_struck(&bell));
+	assert_true(dt_bell_is_wanted(&bell));
+	dt_bell_fini(&bell);
+}
+
 static void
 a_lane_with_a_name_that_is_taken_is_refused(void **state)
 {
@@ -336,6 +383,8 @@ main(void)
 		LANE(a_large_clone_counts_for_what_it_pins),
 		LANE(segments_are_queued_within_their_account),
 		LANE(a_lane_with_a_name_that_is_taken_is_refused),
+		LANE(what_is_queued_wakes_a_consumer_that_sleeps),
+		LANE(what_is_refused_wakes_nobody),
 		LANE(a_new_lane_is_closed_for_the_cause_it_was_given),
 	};
 
