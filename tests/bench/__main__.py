@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""dptap against dpdk-testpmd, OVS-DPDK or another dptap on the same load: throughput and cycles per packet, as ratios.
+"""What dptap, dpdk-testpmd, OVS-DPDK or another dptap make of the same load.
 
-All run at the same time, each with a load of its own, but only one of them is awake: windows of the one and the others
-follow each other closely, and only the ratio of neighbours counts, because on most machines (virtual ones above all)
-the figures themselves drift. README.md beside this file says how to read the result.
+speed (the default): throughput and cycles per packet, as ratios. All run at the same time, each with a load of its own,
+but only one of them is awake: windows of the one and the others follow each other closely, and only the ratio of
+neighbours counts, because on most machines (virtual ones above all) the figures themselves drift.
+
+latency: the highest rate at which nothing is lost, and how long packets are under way at 1, 50 and 90 % of it.
+
+README.md beside this file says how to read the results.
 
 Exit status: 0 measured; 1 --require was not met; 2 could not measure.
 """
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -16,40 +21,63 @@ import tempfile
 
 import chart
 import compare
-from guest_load import compile_guest_load
-from machine import HugePages, Placement, check_cpus
-from options import parse_arguments
+import latency
+from machine import HugePages, Placement, check_cpus, compile_load
+from options import LATENCY, SPEED, parse_arguments
 from process import BenchError, be_real_time
 from programs import choose_programs, count_pages, refusal
 import report
 from session import Place
 
 
-def measure_all(options, programs, directory):
-    """{case: its summaries} for every case, told on standard output while it goes on."""
+def measure_speed(case, programs, placement, options, make_place):
+    """The summaries of a case, told on standard output while it goes on."""
     names = [name for name, _ in programs]
+    for name, program in programs:
+        if refusal(program, case):
+            print(f"  left out: {name}: {refusal(program, case)}")
+    rounds, last_words = compare.compare(
+        case, programs, placement, options, make_place, lambda one: report.tell_round(one, names))
+    summaries = compare.summarise(case, rounds)
+    for summary in summaries:
+        report.tell_summary(summary, names)
+    if not summaries:
+        print("  no round of undisturbed windows: wait for a quieter machine, use more --rounds, or --nice -20")
+    for name, line in last_words:
+        if line:
+            print(f"  {name}: {line}", flush=True)
+    return summaries
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """Something to measure."""
+
+    measure: object   # what it is of one case
+    markdown: object  # how the results of all cases are written
+    load: object      # which load, of those that are to be compiled, a case needs; None: none
+
+
+KINDS = {
+    SPEED: Kind(measure_speed, report.markdown, lambda case: "guest_load" if case.n_guests > 1 else None),
+    LATENCY: Kind(latency.measure, latency.markdown, lambda case: "paced_load"),
+}
+
+
+def measure_all(options, programs, directory):
+    """{case: what was measured} for every case."""
+    kind = KINDS[options.what]
     placement = Placement(directory, (options.dut_cpu, options.gen_cpu), options.sibling_ns, options.near_ns)
     results = {}
-    options.guest_load = compile_guest_load(directory) if any(c.n_guests > 1 for c in options.cases) else None
+    for load in {kind.load(case) for case in options.cases} - {None}:
+        options.load_program = compile_load(directory, load)
     with HugePages(os.path.join(directory, "hugepages"), count_pages(programs)) as pages:
         def make_place(cpu):
             return Place(cpu, options.nice, directory, pages.path, f"dptap-bench-{os.getpid()}")
 
         for case in options.cases:
             print(f"{case}:", flush=True)
-            for name, program in programs:
-                if refusal(program, case):
-                    print(f"  left out: {name}: {refusal(program, case)}")
-            rounds, last_words = compare.compare(
-                case, programs, placement, options, make_place, lambda one: report.tell_round(one, names))
-            results[case] = compare.summarise(case, rounds)
-            for summary in results[case]:
-                report.tell_summary(summary, names)
-            if not results[case]:
-                print("  no round of undisturbed windows: wait for a quieter machine, use more --rounds, or --nice -20")
-            for name, line in last_words:
-                if line:
-                    print(f"  {name}: {line}", flush=True)
+            results[case] = kind.measure(case, programs, placement, options, make_place)
     return results
 
 
@@ -75,7 +103,7 @@ def bench(options):
 
     os.makedirs(os.path.dirname(os.path.abspath(options.markdown)), exist_ok=True)
     with open(options.markdown, "w", encoding="utf-8") as file:
-        file.write(report.markdown(results, names, options))
+        file.write(KINDS[options.what].markdown(results, names, options))
     print(f"table: {options.markdown}")
     if options.chart:
         chart.draw(options.chart, results, names, options)

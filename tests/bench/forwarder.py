@@ -56,6 +56,10 @@ class Forwarder:
         """Those of the process that forwards; see Process."""
         return self.processes()[0].schedules()
 
+    def dropped(self):
+        """Packets that it says it dropped, since its start; 0 if it does not say."""
+        return 0
+
 
 class Testpmd(Forwarder):
     """dpdk-testpmd: net_vhost to the guests, io forwarding, which looks at no packet."""
@@ -154,6 +158,10 @@ class Dptap(Forwarder):
         lcores = self._telemetry.ask("/dptap/lcores").values()
         to_nic = self._telemetry.ask(f"/dptap/port,{self._uplink}")["port_tx"]["delivered"] if self._uplink else 0
         return sum(lcore["busy_cycles"] for lcore in lcores), to_guest, to_nic, time.monotonic()
+
+    def dropped(self):
+        """By its books."""
+        return self._telemetry.ask("/dptap/balance")["dropped"]
 
     def stop(self):
         """End it; BenchError if it says that its books are wrong."""

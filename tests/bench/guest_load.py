@@ -1,26 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The load of two guests that send to each other: guest_load.c, compiled here, driven and read over its console."""
+"""The load of two guests that send to each other: guest_load.c, driven and read over its console."""
 
-import os
 import re
-import shlex
 import time
 
-from machine import run
 from process import Process
 from testpmd import ForwardStats
 
 STATS = re.compile(r"stats: sent (\d+) received (\d+) busy (\d+) hz (\d+)\n")
-
-
-def compile_guest_load(directory):
-    """Compile it; returns the program's path."""
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest_load.c")
-    program = os.path.join(directory, "guest_load")
-    flags, libs = (shlex.split(run(["pkg-config", what, "libdpdk"], "cannot find DPDK"))
-                   for what in ("--cflags", "--libs"))
-    run(["cc", "-O3", *flags, "-march=native", "-o", program, source, *libs], "cannot compile guest_load.c")
-    return program
 
 
 class GuestLoad:

@@ -2,6 +2,7 @@
 """What the benchmark needs of the machine: hugepages, and how near its two CPUs are to each other."""
 
 import os
+import shlex
 import subprocess
 
 from process import BenchError, be_real_time
@@ -19,6 +20,16 @@ def run(argv, what, preexec=None):
     if done.returncode != 0:
         raise BenchError(f"{what}: {done.stderr.strip() or f'{argv[0]} ended with status {done.returncode}'}")
     return done.stdout
+
+
+def compile_load(directory, name):
+    """Compile one of the loads that are programs of DPDK's; returns its path."""
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".c")
+    program = os.path.join(directory, name)
+    flags, libs = (shlex.split(run(["pkg-config", what, "libdpdk"], "cannot find DPDK"))
+                   for what in ("--cflags", "--libs"))
+    run(["cc", "-O3", *flags, "-march=native", "-o", program, source, *libs], f"cannot compile {name}.c")
+    return program
 
 
 def check_cpus(dut_cpu, gen_cpu):

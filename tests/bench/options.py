@@ -2,11 +2,12 @@
 """The command line of the benchmark, and the rows that it asks for."""
 
 import argparse
+import dataclasses
 import os
 
 from forwarder import TESTPMD
 from ovs import OVS
-from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, NIC_TO_GUEST, SCENARIOS, Case
+from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, LOOP, NIC_TO_GUEST, SCENARIOS, Case
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -18,14 +19,35 @@ ROWS = [Case(scenario, size) for scenario in SCENARIOS for size in (64, 1518)] +
 """What is measured unless one of --scenario, --size, --virtio and --queues chooses otherwise."""
 
 
+SPEED = "speed"
+LATENCY = "latency"
+
+
+@dataclasses.dataclass(frozen=True)
+class Default:
+    """What is measured unless the command line chooses otherwise."""
+
+    rows: list
+    scenarios: tuple  # all that there are
+    rounds: int
+
+
+DEFAULTS = {
+    SPEED: Default(ROWS, SCENARIOS, 24),
+    LATENCY: Default([Case(scenario, size) for scenario in (LOOP, GUEST_TO_GUEST) for size in (64, 1518)],
+                     (LOOP, GUEST_TO_GUEST), 8),
+}
+
+
 def chosen_cases(options, parser):
     """The rows that the command line asks for."""
+    default = DEFAULTS[options.what]
     if not (options.scenario or options.size or options.virtio or options.queues):
-        return ROWS
+        return default.rows
     cases = []
-    for scenario in (options.scenario or ",".join(SCENARIOS)).split(","):
-        if scenario not in SCENARIOS:
-            parser.error(f"--scenario: no '{scenario}', only {', '.join(SCENARIOS)}")
+    for scenario in (options.scenario or ",".join(default.scenarios)).split(","):
+        if scenario not in default.scenarios:
+            parser.error(f"--scenario: no '{scenario}', only {', '.join(default.scenarios)}")
         for size in (options.size or "64,1518").split(","):
             if size == GSO and scenario != GUEST_TO_GUEST:
                 parser.error(f"--size {GSO}: only from guest to guest; no NIC here cuts segments")
@@ -51,10 +73,12 @@ def parse_arguments(description):
     parser = argparse.ArgumentParser(prog="bench", description=description,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
+    add("what", nargs="?", choices=DEFAULTS, default=SPEED, help="what to measure (default: %(default)s)")
     add("--scenario", help=f"which ways, separated by commas: {', '.join(SCENARIOS)} (default: all)")
     add("--size", help="bytes of a frame with its FCS, separated by commas, 64 to 1518 (default: 64,1518); "
         f"or {GSO}: TCP of 64 KiB that guests leave to each other uncut")
-    add("--rounds", type=int, default=24, help="rounds of windows for each row (default: %(default)s)")
+    add("--rounds", type=int, help="rounds of windows for each row "
+        f"(default: {', '.join(f'{what} {default.rounds}' for what, default in DEFAULTS.items())})")
     add("--starts", type=int, default=3, help="fresh starts of all over which they spread (default: %(default)s)")
     add("--window", type=float, default=0.7, help="seconds of a window (default: %(default)s)")
     add("--dut-cpu", type=int, default=0, help="CPU of the forwarder (default: %(default)s)")
@@ -79,6 +103,7 @@ def parse_arguments(description):
         "or .pdf; needs Debian's python3-matplotlib")
     add("--require", type=float, metavar="RATIO", help="exit with 1 if dptap's speed is below that anywhere")
     options = parser.parse_args()
+    options.rounds = DEFAULTS[options.what].rounds if options.rounds is None else options.rounds
     options.cases = chosen_cases(options, parser)
     for queues in (options.queues, options.peer_queues):
         if queues is not None and not 1 <= queues <= 16:

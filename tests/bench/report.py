@@ -77,11 +77,11 @@ def markdown(results, names, options):
     heads += [f"{name} Mpps" for name in names] + _heads("Mpps ratio", names)
     heads += [f"{name} cycles/packet" for name in names] + _heads("cycles ratio", names)
     heads += ["load busy"] + _heads("speed", names)
-    lines += [_row(heads), "|" + "---|" * len(heads)]
+    lines += [row(heads), "|" + "---|" * len(heads)]
     for case, summaries in results.items():
         if not summaries:
-            lines.append(_row([case.scenario, frame_of(case), "no round counted", "0"] + [""] * (len(heads) - 4)))
-        lines += [_row([case.scenario, frame_of(case), s.placement, len(s.rounds)] + figures(s, names))
+            lines.append(row([case.scenario, frame_of(case), "no round counted", "0"] + [""] * (len(heads) - 4)))
+        lines += [row([case.scenario, frame_of(case), s.placement, len(s.rounds)] + figures(s, names))
                   for s in summaries]
     return "\n".join(lines) + "\n\n" + EXPLANATION.format(names[0], peers)
 
@@ -95,7 +95,7 @@ def figures(summary, names):
             + [speed if speed == NONE else f"**{speed}**" for speed in _speeds(summary, names)])
 
 
-def _row(cells):
+def row(cells):
     return "| " + " | ".join(map(str, cells)) + " |"
 
 

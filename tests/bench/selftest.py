@@ -12,8 +12,10 @@ import chart
 import compare
 from compare import Ratio, Round, judge, peers_case, summarise, take_turns
 from forwarder import TESTPMD
+from latency import LEVELS, LOSSES, SLICES, Level, RateSearch, Result, rows_of, try_rate
 from options import ROWS, check_peers, chosen_cases
 from ovs import OVS, parse_busy_cycles, parse_sent
+from paced_load import Trial, merged, parse_trial, percentile
 from process import BenchError, wait_of_busiest
 from programs import name_programs, refusal, skip_missing
 import report
@@ -198,7 +200,7 @@ class Cases(unittest.TestCase):
     @staticmethod
     def chosen(**options):
         """What the command line with these options asks for."""
-        given = {"scenario": None, "size": None, "virtio": None, "queues": None} | options
+        given = {"what": "speed", "scenario": None, "size": None, "virtio": None, "queues": None} | options
         return chosen_cases(argparse.Namespace(**given), argparse.ArgumentParser())
 
     def test_without_a_choice_all_rows_are_measured(self):
@@ -322,6 +324,84 @@ class Chart(unittest.TestCase):
                          ["dptap", "testpmd", "ovs"])
 
         self.assertEqual([bar.speed is None for bar in row.bars], [False, True])
+
+
+WENT = """went: due 1000 late 10 refused 20 sent 970 arrived 969 returned 960 cycles 2000000 gap 2000 hz 2000000000
+there: 2000:960 4000:9
+back: 4000:960
+"""
+
+
+def a_trial(**changes):
+    """Of ten frames, all of which came out, but for what changes."""
+    return Trial(**{"due": 10, "late": 0, "refused": 0, "sent": 10, "ended": 10, "seconds": 1.0, "gap": 0.0,
+                    "there": [], "back": []} | changes)
+
+
+class Pacing(unittest.TestCase):
+    """What the load that keeps time says."""
+
+    def test_frames_end_where_they_are_sent_back_to_or_else_where_they_arrive(self):
+        echoed, one_way = parse_trial(WENT, echo=True), parse_trial(WENT, echo=False)
+
+        self.assertEqual((echoed.ended, echoed.lost, one_way.ended, one_way.lost), (960, 30, 969, 21))
+        self.assertEqual((echoed.seconds, echoed.gap, echoed.mpps), (0.001, 1e-6, 0.96))
+
+    def test_cycles_become_microseconds(self):
+        self.assertEqual(parse_trial(WENT, echo=True).there, [(1.0, 960), (2.0, 9)])
+
+    def test_a_histogram_may_be_empty(self):
+        trial = parse_trial(WENT.replace("back: 4000:960", "back:"), echo=False)
+
+        self.assertEqual((trial.back, percentile(trial.back, 0.5)), ([], None))
+
+    def test_a_percentile_is_the_time_that_this_share_did_not_exceed(self):
+        histogram = [(1.0, 500), (2.0, 490), (3.0, 9), (50.0, 1)]
+
+        self.assertEqual([percentile(histogram, share) for share in (0.5, 0.501, 0.99, 0.999, 1)],
+                         [1.0, 2.0, 2.0, 3.0, 50.0])
+
+    def test_histograms_of_slices_are_added_up_in_order(self):
+        self.assertEqual(merged([[(1.0, 2), (3.0, 1)], [(2.0, 5), (3.0, 4)]]), [(1.0, 2), (2.0, 5), (3.0, 5)])
+
+
+class LossFreeRate(unittest.TestCase):
+    """The search for it."""
+
+    def test_bisection_ends_near_the_highest_rate_without_loss(self):
+        search = RateSearch(16.0)
+        while not search.is_over:
+            search.learn(search.rate <= 5.0)
+
+        self.assertLessEqual(search.low, 5.0)
+        self.assertGreater(search.high, 5.0)
+        self.assertLess(search.high - search.low, 0.11)
+
+    def test_a_rate_passes_with_enough_slices_without_loss_although_one_was_with(self):
+        slices = [(a_trial(ended=9), 0)] + [(a_trial(), 0)] * SLICES
+
+        self.assertEqual(try_rate(slices), (True, False))
+
+    def test_a_rate_fails_by_what_was_refused_lost_or_dropped_by_the_books(self):
+        for bad in ((a_trial(refused=1, sent=9, ended=9), 0), (a_trial(ended=9), 0), (a_trial(), 1)):
+            self.assertEqual(try_rate([bad] * LOSSES), (False, False))
+
+    def test_it_is_the_load_that_fails_if_frames_were_only_late(self):
+        late = (a_trial(late=1, sent=9, ended=9), 0)
+
+        self.assertEqual(try_rate([late] * LOSSES), (False, True))
+        self.assertEqual(try_rate([late] * (LOSSES - 1) + [(a_trial(ended=9), 0)]), (False, False))
+
+    def test_too_few_slices_decide_nothing(self):
+        self.assertEqual(try_rate([(a_trial(), 0)] * (SLICES - 1)), (None, False))
+
+    def test_each_level_has_a_row_for_each_way(self):
+        levels = [Level(share, {"there": [(1.0, 2.0, 3.0)] * 3, "back": [(4.0, 5.0, 6.0)] * 3}) for share in LEVELS]
+        rows = rows_of(Case(LOOP, 64), Result("dptap", "near", 5.0, True, levels))
+
+        self.assertEqual(rows[1], [LOOP, "64", "near", "dptap", "≥ 5.00 Mpps", "1%", "NIC → guest → NIC", 3, 0,
+                                   "4.0 (4.0..4.0)", "5.0 (5.0..5.0)", "6.0 (6.0..6.0)"])
+        self.assertEqual([row[5] for row in rows], ["1%", "1%", "50%", "50%", "90%", "90%"])
 
 
 class Capture(unittest.TestCase):

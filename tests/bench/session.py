@@ -132,13 +132,17 @@ class Session:
         self._seconds = options.window
         self._load = None
         self._load_name = name + "-load"
-        self._load_program = options.guest_load
+        self._load_program = options.load_program
         self._places = {name: make_place(options.dut_cpu), self._load_name: make_place(options.gen_cpu)}
-        place = self._places[name]
-        self._sockets = [os.path.join(place.directory, f"{name}{i}.sock") for i in range(case.n_guests)]
+        self._directory = self._places[name].directory
+        self._sockets = [os.path.join(self._directory, f"{name}{i}.sock") for i in range(case.n_guests)]
         wiring = Wiring(self._sockets, MACS, case.queues, case.size == GSO, options.mode,
-                        nic_devargs(case, options.mode, place.directory))
-        self._forwarder = make_forwarder(name, program, place, wiring)
+                        self._nic_devargs(options.mode))
+        self._forwarder = make_forwarder(name, program, self._places[name], wiring)
+
+    def _nic_devargs(self, mode):
+        """The NIC, as the forwarder gets it."""
+        return nic_devargs(self._case, mode, self._directory)
 
     def start(self):
         """Start both, wait until the guest's queues run, and let packets flow."""
@@ -148,11 +152,16 @@ class Session:
         self._load = self._make_load()
         self._load.wait_ready()
         self._forwarder.wait_guests()
+        self._begin()
+
+    def _begin(self):
+        """Let packets flow, and see that they do."""
         self._load.command("start")
         wait_until(lambda: self._arrived(self._load.stats()[0]) > 0, 10, f"{self.name}: packets pass {self._case}")
 
-    def _make_load(self):
-        case, place = self._case, self._places[self._load_name]
+    def _guest_vdevs(self):
+        """The load's ends of the guests' sockets, as EAL arguments."""
+        case = self._case
         vdevs = []
         for number, path in enumerate(self._sockets):
             devargs = f"net_virtio_user{number},path={path},queue_size={RING_SIZE},mac={MACS[number]}"
@@ -161,6 +170,10 @@ class Session:
             if case.queues > 1:
                 devargs += f",queues={case.queues}"
             vdevs += ["--vdev", ",".join(filter(None, (devargs, case.virtio)))]
+        return vdevs
+
+    def _make_load(self):
+        case, place, vdevs = self._case, self._places[self._load_name], self._guest_vdevs()
         if case.scenario == GUEST_TO_GUEST:
             return GuestLoad(self._load_name, self._load_program, vdevs,
                              [case.length, GSO_MSS if case.size == GSO else 0, case.queues, *MACS], place)
