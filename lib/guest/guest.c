@@ -38,7 +38,7 @@ static int
 pair_new(struct dt_guest *guest, unsigned int port, unsigned int i, struct dt_sink sink, bool single_producer)
 {
 	struct dt_worker *worker = guest->place.choose(guest->place.self, NULL, -1);
-	int node = dt_worker_node(worker);
+	int node = dt_worker_memory(worker);
 	char name[RTE_RING_NAMESIZE];
 	struct dt_pair *pair = rte_zmalloc_socket("dt_pair", sizeof(*pair), RTE_CACHE_LINE_SIZE, node);
 	int err;

@@ -40,7 +40,7 @@ move_near_memory(struct dt_guest *guest, struct dt_guest_pair *pair)
 	if (worker == pair->worker)
 		return;
 	dt_worker_remove(pair->worker, &dt_pair_polled, pair->pair);
-	pair->pair->pool = dt_pool_of(dt_worker_node(worker)); /* nobody polls it now */
+	pair->pair->pool = dt_pool_of(dt_worker_memory(worker)); /* nobody polls it now */
 	err = dt_worker_add(worker, &dt_pair_polled, pair->pair);
 	if (err == 0)
 		pair->worker = worker;

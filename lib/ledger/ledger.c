@@ -5,6 +5,7 @@
 
 #include <rte_malloc.h>
 
+#include "node.h"
 #include "watch.h"
 
 struct dt_account *dt_books[RTE_MAX_LCORE];
@@ -20,7 +21,7 @@ dt_ledger_init(const struct dt_ledger_port *new_ports, unsigned int n)
 	RTE_LCORE_FOREACH(lcore)
 	{
 		dt_books[lcore] = rte_zmalloc_socket("dt_books", 2 * n * sizeof(struct dt_account), RTE_CACHE_LINE_SIZE,
-			(int)rte_lcore_to_socket_id(lcore));
+			dt_node_home((int)rte_lcore_to_socket_id(lcore)));
 		if (dt_books[lcore] == NULL) {
 			dt_ledger_fini();
 			return -ENOMEM;

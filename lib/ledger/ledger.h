@@ -67,7 +67,7 @@ struct dt_ledger_port {
 extern struct dt_account *dt_books[RTE_MAX_LCORE];
 
 /**
- * Open the books for @p n_ports ports, on each EAL lcore's own NUMA node.
+ * Open the books for @p n_ports ports, on each EAL lcore's own NUMA node where EAL has memory there.
  *
  * @param ports  kept, not copied
  * @return 0; -ENOMEM

@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_eal.h>
 #include <rte_hash.h>
 #include <rte_malloc.h>
 
 #include "bridge.h"
 #include "fdb.h"
 #include "log.h"
+#include "node.h"
 #include "place.h"
 #include "pool.h"
 
@@ -191,12 +193,69 @@ guest_add(struct dt_path *path, unsigned int i)
 	return dt_fdb_add(bridge->fdb, dt_mac_key(&conf->mac), path->ingress[port]->self);
 }
 
+static void
+say_too_few(const struct dt_pool_need *need, char error[static DT_ERROR_SIZE])
+{
+	struct dt_pool_share shares[DT_POOLS_MAX];
+	struct dt_pool_need least = *need;
+	unsigned int n;
+
+	least.mbufs = 0;
+	n = dt_pool_shares(&least, shares);
+	snprintf(error, DT_ERROR_SIZE,
+		"[dptap] mbufs = %u: too few: lanes and NIC rings of these ports can hold %u%s; "
+		"raise mbufs, or lower queue_len, rx_desc or tx_desc",
+		need->mbufs, dt_pool_least(need), n > 1 ? " on all NUMA nodes with workers" : "");
+}
+
+static void
+say_no_memory(const struct dt_pool_need *need, char error[static DT_ERROR_SIZE])
+{
+	struct dt_pool_share shares[DT_POOLS_MAX];
+	unsigned int n = dt_pool_shares(need, shares);
+	int len = snprintf(error, DT_ERROR_SIZE, "mbuf pool%s: no memory for", n > 1 ? "s" : "");
+
+	for (unsigned int i = 0; i < n; i++) {
+		len += snprintf(error + len, (size_t)(DT_ERROR_SIZE - len), "%s %u mbufs (%u MiB)", i > 0 ? "," : "",
+			shares[i].mbufs, (unsigned int)(dt_pool_bytes(shares[i].mbufs) >> 20) + 1);
+		if (n > 1)
+			len += snprintf(error + len, (size_t)(DT_ERROR_SIZE - len), " on NUMA node %d", shares[i].node);
+	}
+	snprintf(error + len, (size_t)(DT_ERROR_SIZE - len),
+		": reserve more hugepages%s, or give EAL -m MEGABYTES with --no-huge, or lower queue_len, rx_desc or "
+		"tx_desc",
+		n > 1 ? " there" : "");
+}
+
+/* Once for each node: its workers' memory lies elsewhere. */
+static void
+warn_of_homeless(void)
+{
+	for (unsigned int i = 0; dt_nodes_count() > 1 && rte_eal_has_hugepages() && i < dt_workers_count(); i++) {
+		const struct dt_worker *worker = dt_worker_at(i);
+		int node = dt_worker_node(worker);
+
+		for (unsigned int k = 0; k < i; k++)
+			if (dt_worker_node(dt_worker_at(k)) == node)
+				worker = NULL;
+		if (worker != NULL && node >= 0 && dt_worker_memory(worker) < 0)
+			DT_LOG(WARNING,
+				"NUMA node %d: EAL has no memory there, so its workers (lcore %u) use other nodes': "
+				"slower; reserve hugepages in /sys/devices/system/node/node%d/hugepages, and give it "
+				"its part in --socket-mem",
+				node, dt_worker_lcore(worker), node);
+	}
+}
+
 static int
 pool_new(const struct dt_path *path, char error[static DT_ERROR_SIZE])
 {
-	struct dt_pool_need need = { .mbufs = path->conf->mbufs, .n_workers = dt_workers_count() };
 	int nodes[RTE_MAX_LCORE];
-	uint32_t mbufs;
+	struct dt_pool_need need = {
+		.mbufs = path->conf->mbufs,
+		.n_workers = dt_workers_count(),
+		.nodes = nodes,
+	};
 	int err;
 
 	for (unsigned int i = 0; i < path->conf->n_uplinks; i++)
@@ -207,19 +266,13 @@ pool_new(const struct dt_path *path, char error[static DT_ERROR_SIZE])
 		for (unsigned int pair = 0; pair < path->conf->guests[i].n_queues; pair++)
 			dt_pool_need_lane(&need, path->conf->guests[i].queue_len);
 	for (unsigned int i = 0; i < need.n_workers; i++)
-		nodes[i] = dt_worker_node(dt_worker_at(i));
-	mbufs = need.mbufs != 0 ? need.mbufs : dt_pool_least(&need);
-	err = dt_pool_init(&need, nodes, need.n_workers);
+		nodes[i] = dt_worker_memory(dt_worker_at(i));
+	warn_of_homeless();
+	err = dt_pool_init(&need);
 	if (err == -EINVAL)
-		snprintf(error, DT_ERROR_SIZE,
-			"[dptap] mbufs = %u: too few: lanes and NIC rings of these ports can hold %u; "
-			"raise mbufs, or lower queue_len, rx_desc or tx_desc",
-			need.mbufs, dt_pool_least(&need));
+		say_too_few(&need, error);
 	else if (err != 0)
-		snprintf(error, DT_ERROR_SIZE,
-			"mbuf pool: no memory for %u mbufs (%u MiB): reserve more hugepages, or give EAL "
-			"-m MEGABYTES with --no-huge, or lower queue_len, rx_desc or tx_desc",
-			mbufs, (unsigned int)(dt_pool_bytes(mbufs) >> 20) + 1);
+		say_no_memory(&need, error);
 	return err;
 }
 

@@ -18,7 +18,7 @@
 static struct {
 	int node;
 	struct rte_mempool *pool;
-} pools[RTE_MAX_NUMA_NODES + 1];
+} pools[DT_POOLS_MAX];
 
 static unsigned int n_pools;
 static unsigned int frame_mbufs = 1; /* that an uplink's largest frame lies in */
@@ -44,10 +44,72 @@ dt_pool_lane_large(uint32_t len)
 	return large_of(len, frame_mbufs);
 }
 
+/* The pools that workers take from, without their sizes. */
+static unsigned int
+places_of(const struct dt_pool_need *need, struct dt_pool_share shares[static DT_POOLS_MAX])
+{
+	unsigned int n = 0, n_anywhere = 0;
+
+	for (unsigned int i = 0; i < need->n_workers; i++) {
+		unsigned int k = 0;
+
+		if (need->nodes[i] < 0) {
+			n_anywhere++;
+			continue;
+		}
+		while (k < n && shares[k].node != need->nodes[i])
+			k++;
+		if (k == n)
+			shares[n++] = (struct dt_pool_share){ .node = need->nodes[i] };
+		shares[k].n_workers++;
+	}
+	if (n == 0)
+		shares[n++] = (struct dt_pool_share){ .node = -1 };
+	shares[0].n_workers += n_anywhere;
+	return n;
+}
+
+/* What each pool must have. @return their sum */
+static uint32_t
+fill_least(const struct dt_pool_need *need, struct dt_pool_share *shares, unsigned int n)
+{
+	uint32_t sum = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		shares[i].mbufs = need->packets + need->large + need->nic_rx + shares[i].n_workers * PER_WORKER;
+		sum += shares[i].mbufs;
+	}
+	return sum;
+}
+
 uint32_t
 dt_pool_least(const struct dt_pool_need *need)
 {
-	return need->packets + need->large + need->nic_rx + need->n_workers * PER_WORKER;
+	struct dt_pool_share shares[DT_POOLS_MAX];
+
+	return fill_least(need, shares, places_of(need, shares));
+}
+
+unsigned int
+dt_pool_shares(const struct dt_pool_need *need, struct dt_pool_share shares[static DT_POOLS_MAX])
+{
+	unsigned int n = places_of(need, shares), n_workers = need->n_workers;
+	uint32_t least = fill_least(need, shares, n), more;
+
+	if (need->mbufs == 0)
+		return n;
+	if (need->mbufs < least)
+		return 0;
+	more = need->mbufs - least;
+	/* To each by its workers, of what is left: the last one gets the rest. */
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t part = (uint32_t)((uint64_t)more * shares[i].n_workers / n_workers);
+
+		shares[i].mbufs += part;
+		more -= part;
+		n_workers -= shares[i].n_workers;
+	}
+	return n;
 }
 
 uint64_t
@@ -57,32 +119,34 @@ dt_pool_bytes(uint32_t mbufs)
 	       rte_mempool_calc_obj_size(sizeof(struct rte_mbuf) + RTE_PKTMBUF_HEADROOM + DT_POOL_ROOM, 0, NULL);
 }
 
-int
-dt_pool_init(const struct dt_pool_need *need, const int nodes[], unsigned int n_nodes)
+static struct rte_mempool *
+pool_new(const struct dt_pool_share *share)
 {
-	uint32_t mbufs = need->mbufs != 0 ? need->mbufs : dt_pool_least(need);
+	char name[RTE_MEMPOOL_NAMESIZE] = "dptap";
 
-	if (mbufs < dt_pool_least(need))
+	if (share->node >= 0)
+		snprintf(name, sizeof(name), "dptap_%d", share->node);
+	return rte_pktmbuf_pool_create(
+		name, share->mbufs, CACHE_SIZE, 0, RTE_PKTMBUF_HEADROOM + DT_POOL_ROOM, share->node);
+}
+
+int
+dt_pool_init(const struct dt_pool_need *need)
+{
+	struct dt_pool_share shares[DT_POOLS_MAX];
+	unsigned int n = dt_pool_shares(need, shares);
+
+	if (n == 0)
 		return -EINVAL;
 	frame_mbufs = need->frame_mbufs;
-	for (unsigned int i = 0; i < n_nodes; i++) {
-		char name[RTE_MEMPOOL_NAMESIZE];
-		struct rte_mempool *pool;
-		bool known = false;
-
-		for (unsigned int k = 0; k < n_pools; k++)
-			known |= pools[k].node == nodes[i];
-		if (known || n_pools == RTE_DIM(pools))
-			continue;
-		snprintf(name, sizeof(name), "dptap_%d", nodes[i]);
-		pool = rte_pktmbuf_pool_create(
-			name, mbufs, CACHE_SIZE, 0, RTE_PKTMBUF_HEADROOM + DT_POOL_ROOM, nodes[i]);
-		if (pool == NULL) {
+	for (unsigned int i = 0; i < n; i++) {
+		pools[i].node = shares[i].node;
+		pools[i].pool = pool_new(&shares[i]);
+		if (pools[i].pool == NULL) {
 			dt_pool_fini();
 			return -ENOMEM;
 		}
-		pools[n_pools].node = nodes[i];
-		pools[n_pools++].pool = pool;
+		n_pools++;
 	}
 	return 0;
 }
@@ -113,6 +177,33 @@ dt_pool_count(uint32_t *ret_total, uint32_t *ret_free)
 	}
 	*ret_total = total;
 	*ret_free = unused;
+}
+
+unsigned int
+dt_pools_count(void)
+{
+	return n_pools;
+}
+
+#define SAMPLE_PAGES 64 /* of each piece of memory; a pool has one or a few */
+
+static void
+sample_memory(struct rte_mempool *pool, void *sample, struct rte_mempool_memhdr *memory, unsigned int i)
+{
+	(void)pool;
+	(void)i;
+	dt_node_sample(sample, memory->addr, memory->len, SAMPLE_PAGES, false);
+}
+
+void
+dt_pool_info(unsigned int i, struct dt_pool_info *ret_info)
+{
+	*ret_info = (struct dt_pool_info){
+		.node = pools[i].node,
+		.mbufs = pools[i].pool->size,
+		.n_free = rte_mempool_avail_count(pools[i].pool),
+	};
+	rte_mempool_mem_iter(pools[i].pool, sample_memory, &ret_info->memory);
 }
 
 void

@@ -2,9 +2,10 @@
 /**
  * mbuf pools: one for each NUMA node that has a worker, large enough that no lane can starve another.
  *
- * Made and freed on the main thread; workers take from the pool of their node. A pool holds all that lanes and NIC
- * rings can hold and workers have in their hands, to the last mbuf: a lane is bounded in packets and, since a frame of
- * 64 KiB takes as many mbufs as dozens of others, in mbufs of such frames.
+ * Made and freed on the main thread; workers take from the pool of their node, and an mbuf goes back to where it came
+ * from, whoever frees it. A pool holds all that lanes and NIC rings can hold and its workers have in their hands, to
+ * the last mbuf, since what one node's workers take may fill every lane: a lane is bounded in packets and, since a
+ * frame of 64 KiB takes as many mbufs as dozens of others, in mbufs of such frames.
  */
 #ifndef DT_POOL_H
 #define DT_POOL_H
@@ -14,6 +15,8 @@
 
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+
+#include "node.h"
 
 /** Bytes of packet data in one mbuf, behind the headroom. */
 #define DT_POOL_ROOM 2048
@@ -27,8 +30,27 @@ struct dt_pool_need {
 	uint32_t packets; /* in lanes and the NICs' transmit rings */
 	uint32_t large; /* in lanes, of frames of several mbufs */
 	uint32_t nic_rx; /* ready in the NICs' receive rings */
-	uint32_t mbufs; /* as the user wants it, 0: as needed */
+	uint32_t mbufs; /* in all pools together, as the user wants it; 0: as needed */
 	unsigned int n_workers;
+	const int *nodes; /* of each worker, where EAL has memory for it; -1: anywhere */
+};
+
+/** Most pools: one for each node, or one that lies anywhere. */
+#define DT_POOLS_MAX RTE_MAX_NUMA_NODES
+
+/** A pool that is to be made. */
+struct dt_pool_share {
+	int node; /* -1: anywhere */
+	unsigned int n_workers; /* that take from it */
+	uint32_t mbufs;
+};
+
+/** A pool that there is. */
+struct dt_pool_info {
+	int node; /* -1: anywhere */
+	uint32_t mbufs;
+	uint32_t n_free;
+	struct dt_node_sample memory; /* where its mbufs really lie */
 };
 
 /** Add a lane of @p len packets to @p need, whose frame_mbufs is known. */
@@ -38,22 +60,33 @@ void dt_pool_need_lane(struct dt_pool_need *need, uint32_t len);
 uint32_t dt_pool_lane_large(uint32_t len);
 
 /**
+ * Distribute mbufs over nodes: each node that has workers gets what its pool needs, and of what the user wants beyond
+ * that a part for each of its workers. Workers that may take mbufs anywhere share the first node's.
+ *
+ * @return pools, at least 1; 0: need->mbufs is less than the ports need
+ */
+unsigned int dt_pool_shares(const struct dt_pool_need *need, struct dt_pool_share shares[static DT_POOLS_MAX]);
+
+/**
  * Make the pools.
  *
- * @param nodes    NUMA nodes, may repeat; -1: any
- * @param n_nodes  above 0
+ * @param need  has a worker at least
  * @return 0; -ENOMEM: not enough (huge)page memory; -EINVAL: need->mbufs is less than the ports need
  */
-int dt_pool_init(const struct dt_pool_need *need, const int nodes[], unsigned int n_nodes);
+int dt_pool_init(const struct dt_pool_need *need);
 
-/** Mbufs that a pool has at the least for @p need. */
+/** Mbufs that all pools have at the least for @p need. */
 uint32_t dt_pool_least(const struct dt_pool_need *need);
 
-/** Bytes of memory that a pool of @p mbufs takes, for messages. */
+/** Bytes of memory that @p mbufs take, for messages. */
 uint64_t dt_pool_bytes(uint32_t mbufs);
 
-/** The pool of a node; that of another node if it has none. */
+/** The pool of a node; the first one if it has none. */
 struct rte_mempool *dt_pool_of(int node);
+
+/** @return the pools; what is known of pool @p i, below that. Any thread. */
+unsigned int dt_pools_count(void);
+void dt_pool_info(unsigned int i, struct dt_pool_info *ret_info);
 
 /**
  * Take @p n mbufs for a large frame.

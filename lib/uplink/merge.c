@@ -154,7 +154,7 @@ dt_uplink_merge_start(struct dt_uplink_queue *queue)
 		.gro_types = RTE_GRO_TCP_IPV4,
 		.max_flow_num = DT_BURST,
 		.max_item_per_flow = 1,
-		.socket_id = (uint16_t)RTE_MAX(0, dt_worker_node(queue->worker)),
+		.socket_id = (uint16_t)RTE_MAX(0, dt_worker_memory(queue->worker)),
 	};
 
 	queue->gro = rte_gro_ctx_create(&param);

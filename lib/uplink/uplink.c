@@ -123,7 +123,7 @@ static int
 set_queue(struct dt_uplink *uplink, unsigned int q, bool single_producer, char error[static DT_ERROR_SIZE])
 {
 	struct dt_uplink_queue *queue = &uplink->queues[q];
-	int node = dt_worker_node(queue->worker);
+	int node = dt_worker_memory(queue->worker);
 	char name[RTE_RING_NAMESIZE];
 	int err;
 
@@ -201,8 +201,8 @@ dt_uplink_start(struct dt_uplink *uplink, const struct dt_sink *sinks, struct dt
 
 	if (err != 0)
 		return err;
-	uplink->queues = rte_zmalloc_socket(
-		"dt_uplink", uplink->n_queues * sizeof(*uplink->queues), RTE_CACHE_LINE_SIZE, dt_uplink_node(uplink));
+	uplink->queues = rte_zmalloc_socket("dt_uplink", uplink->n_queues * sizeof(*uplink->queues),
+		RTE_CACHE_LINE_SIZE, dt_worker_memory(workers[0]));
 	if (uplink->queues == NULL)
 		return fail(uplink, error, -ENOMEM, "no memory for %u queues", uplink->n_queues);
 	for (unsigned int q = 0; q < uplink->n_queues; q++) {

@@ -29,7 +29,8 @@ struct poll {
 struct dt_worker {
 	/* set at start */
 	unsigned int lcore;
-	int node;
+	int node; /* of its CPU */
+	int memory; /* where EAL has memory for it, -1: anywhere */
 	struct rte_ring *mail; /* control threads put, the worker takes */
 	int epoll; /* what wakes it; -1: it never sleeps */
 	uint64_t awake_cycles; /* TSC: how long it goes on after the last packet */

@@ -30,7 +30,7 @@ dt_mail_init(struct dt_worker *worker)
 	char name[RTE_RING_NAMESIZE];
 
 	snprintf(name, sizeof(name), "dt_mail_%u", worker->lcore);
-	worker->mail = rte_ring_create(name, MAILBOX_SIZE, worker->node, RING_F_SC_DEQ);
+	worker->mail = rte_ring_create(name, MAILBOX_SIZE, worker->memory, RING_F_SC_DEQ);
 	return worker->mail == NULL ? -rte_errno : 0;
 }
 

@@ -12,6 +12,7 @@
 #include <rte_pause.h>
 
 #include "counter.h"
+#include "node.h"
 
 static struct dt_worker *workers[RTE_MAX_LCORE];
 static unsigned int n_workers;
@@ -30,8 +31,8 @@ worker_free(struct dt_worker *worker)
 static int
 worker_new(unsigned int lcore, struct dt_worker **ret_worker)
 {
-	int node = (int)rte_lcore_to_socket_id(lcore);
-	struct dt_worker *worker = rte_zmalloc_socket("dt_worker", sizeof(*worker), RTE_CACHE_LINE_SIZE, node);
+	int node = (int)rte_lcore_to_socket_id(lcore), memory = dt_node_home(node);
+	struct dt_worker *worker = rte_zmalloc_socket("dt_worker", sizeof(*worker), RTE_CACHE_LINE_SIZE, memory);
 	int err;
 
 	if (worker == NULL)
@@ -39,6 +40,7 @@ worker_new(unsigned int lcore, struct dt_worker **ret_worker)
 	worker->lcore = lcore;
 	worker->node = node;
 	worker->epoll = -1;
+	worker->memory = memory;
 	err = dt_mail_init(worker);
 	if (err == 0 && idle == DT_IDLE_SLEEP)
 		err = dt_sleep_init(worker);
@@ -263,6 +265,12 @@ int
 dt_worker_node(const struct dt_worker *worker)
 {
 	return worker->node;
+}
+
+int
+dt_worker_memory(const struct dt_worker *worker)
+{
+	return worker->memory;
 }
 
 void

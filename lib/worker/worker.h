@@ -70,6 +70,9 @@ unsigned int dt_worker_lcore(const struct dt_worker *worker);
 /** NUMA node of the worker's CPU, -1: unknown. */
 int dt_worker_node(const struct dt_worker *worker);
 
+/** Where to ask EAL for memory that @p worker will use: its node, -1: anywhere, since EAL has none there. */
+int dt_worker_memory(const struct dt_worker *worker);
+
 /**
  * Let @p worker poll @p arg from now on; returns when it does.
  * @return 0; -ENOSPC: it polls as many as it can

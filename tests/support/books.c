@@ -16,12 +16,13 @@ static const struct dt_ledger_port ports[DT_TEST_PORTS] = {
 int
 dt_test_books_open(void **state)
 {
-	const struct dt_pool_need need = { .packets = DT_TEST_PACKETS, .large = DT_TEST_LARGE, .n_workers = 1 };
-	const int node = 0;
+	const struct dt_pool_need need = {
+		.packets = DT_TEST_PACKETS, .large = DT_TEST_LARGE, .n_workers = 1, .nodes = (const int[]){ 0 }
+	};
 
 	(void)state;
 	assert_int_equal(dt_ledger_init(ports, DT_TEST_PORTS), 0);
-	assert_int_equal(dt_pool_init(&need, &node, 1), 0);
+	assert_int_equal(dt_pool_init(&need), 0);
 	return 0;
 }
 
