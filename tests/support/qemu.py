@@ -132,12 +132,13 @@ class Nic:
                 "-device", f"virtio-net-pci,{device}{place}"]
 
 
-MEMORY_KIB_HOTPLUG = 128 << 10
-"""Modules are plugged in behind it, at multiples of 128 MiB."""
+MEMORY_MIB = 128
+"""Linux has room to boot in it; with hotplug, modules are plugged in behind it, at multiples of 128 MiB."""
 
-MEMORY_KIB = MEMORY_KIB_HOTPLUG - 8
-"""Not a multiple of 64 pages: QEMU before 9.0 takes the dirty bits of so aligned memory 64 at a time, and forgets to
-tell its interpreter that these pages are clean again. What the guest's CPU then writes to them is not migrated."""
+MEMORY_KIB_LESS = 8
+"""The memory is not a multiple of 64 pages: QEMU before 9.0 takes the dirty bits of so aligned memory 64 at a time, and
+forgets to tell its interpreter that these pages are clean again. What the guest's CPU then writes to them is not
+migrated."""
 
 
 class Qemu:
@@ -147,19 +148,21 @@ class Qemu:
     address       IPv4 address of the first one; without it none is up when the guest has booted
     address6      its IPv6 address; without it the guest has no IPv6
     smp           CPUs
+    memory_mib    its size; a NIC whose receive buffers take 64 KiB frames needs 16 of them
     hotplug       leave slots and address space for plug_memory()
     paused        do not start the CPU: the device is connected, and no driver will ever come
     incoming      do not start the CPU: take the machine that another's migrate_to() brings
     """
 
     def __init__(self, name, socket_path, directory, *, mac=None, address=None, address6=None, more_nics=(),
-                 smp=1, hotplug=False, paused=False, incoming=False, **nic):
+                 smp=1, memory_mib=MEMORY_MIB, hotplug=False, paused=False, incoming=False, **nic):
         self.name = name
         self.nics = [Nic(socket_path, mac, **nic), *more_nics]
         self.mac = mac
         self.address = address
         self.address6 = address6
         self.smp = smp
+        self.memory_mib = memory_mib
         self.hotplug = hotplug
         self.paused = paused
         self.incoming = incoming
@@ -187,7 +190,7 @@ class Qemu:
     def command(self):
         """The command line."""
         images = image()
-        memory = f"{MEMORY_KIB_HOTPLUG if self.hotplug else MEMORY_KIB}K"
+        memory = f"{(self.memory_mib << 10) - (0 if self.hotplug else MEMORY_KIB_LESS)}K"
         kernel = "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check mitigations=off reboot=t"
         if self.hotplug:
             # memory above 4 GiB makes the kernel set 64 MiB of bounce buffers aside: half of what there is
