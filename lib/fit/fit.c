@@ -130,7 +130,7 @@ dt_fit_put(struct dt_lane *lane, const struct dt_fit *fit, unsigned int from, st
 	for (unsigned int i = 0; i < n; i++) {
 		flags |= pkts[i]->ol_flags;
 		longest = RTE_MAX(longest, pkts[i]->pkt_len);
-		burst.bytes += pkts[i]->pkt_len;
+		burst.bytes += dt_bytes_of(pkts[i]);
 		burst.mbufs += pkts[i]->nb_segs;
 	}
 	if (likely((flags & DT_VNET_WORK) == 0 && longest <= limit && (fit->multi_segment || burst.mbufs == n)))

@@ -116,7 +116,7 @@ mbuf_reset(struct rte_mbuf *m, uint32_t frame_len)
 static __rte_always_inline void
 settle(struct dt_pair *pair, struct tally *tally, struct rte_mbuf *m, enum dt_cause cause)
 {
-	tally->bytes += m->pkt_len;
+	tally->bytes += dt_bytes_of(m);
 	tally->n_packets++;
 	if (likely(cause == DT_CAUSE_MAX))
 		tally->good[tally->n_good++] = m;

@@ -112,7 +112,7 @@ dt_lane_burst(struct rte_mbuf *const *pkts, unsigned int n)
 	struct dt_lane_burst burst = { 0 };
 
 	for (unsigned int i = 0; i < n; i++) {
-		burst.bytes += pkts[i]->pkt_len;
+		burst.bytes += dt_bytes_of(pkts[i]);
 		burst.mbufs += pkts[i]->nb_segs;
 	}
 	return burst;

@@ -78,6 +78,13 @@ int dt_ledger_init(const struct dt_ledger_port *ports, unsigned int n_ports);
 /** Close the books; nothing may count any more. */
 void dt_ledger_fini(void);
 
+/* Whether anything is counted at all. Off only in a build that shows what counting costs. */
+#ifdef DT_WITHOUT_BOOKS
+#define DT_COUNTS 0
+#else
+#define DT_COUNTS 1
+#endif
+
 /** This lcore's account; only EAL lcores count. */
 static inline struct dt_account *
 dt_account_of(unsigned int at)
@@ -88,6 +95,8 @@ dt_account_of(unsigned int at)
 static inline void
 dt_count_add(struct dt_count *count, uint64_t packets, uint64_t bytes)
 {
+	if (!DT_COUNTS)
+		return;
 	dt_counter_add(&count->packets, packets);
 	dt_counter_add(&count->bytes, bytes);
 }
@@ -113,6 +122,13 @@ dt_handed_on(unsigned int at, unsigned int n, uint64_t bytes)
 	dt_count_add(&dt_account_of(at)->delivered, n, bytes);
 }
 
+/** The bytes that a packet counts. */
+static inline uint32_t
+dt_bytes_of(const struct rte_mbuf *m)
+{
+	return DT_COUNTS ? m->pkt_len : 0;
+}
+
 /** The bytes of a burst. */
 static inline uint64_t
 dt_burst_bytes(struct rte_mbuf *const *pkts, unsigned int n)
@@ -120,7 +136,7 @@ dt_burst_bytes(struct rte_mbuf *const *pkts, unsigned int n)
 	uint64_t bytes = 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		bytes += pkts[i]->pkt_len;
+		bytes += dt_bytes_of(pkts[i]);
 	return bytes;
 }
 

@@ -116,7 +116,7 @@ transmit(struct dt_uplink_queue *queue)
 	if (n == 0)
 		return 0;
 	for (unsigned int i = 0; i < n; i++) {
-		lens[i] = pkts[i]->pkt_len; /* what is sent may be freed at once */
+		lens[i] = dt_bytes_of(pkts[i]); /* what is sent may be freed at once */
 		flags |= pkts[i]->ol_flags;
 	}
 	done = likely((flags & DT_VNET_WORK) == 0) ? send_burst(queue, pkts, lens, n) : send_work(queue, pkts, lens, n);

@@ -7,6 +7,8 @@ neighbours counts, because on most machines (virtual ones above all) the figures
 
 latency: the highest rate at which nothing is lost, and how long packets are under way at 1, 50 and 90 % of it.
 
+books: what counting costs, against a build of dptap that does not.
+
 README.md beside this file says how to read the results.
 
 Exit status: 0 measured; 1 --require was not met; 2 could not measure.
@@ -19,11 +21,12 @@ import signal
 import sys
 import tempfile
 
+import books
 import chart
 import compare
 import latency
 from machine import HugePages, Placement, check_cpus, compile_load
-from options import LATENCY, SPEED, parse_arguments
+from options import BOOKS, LATENCY, SPEED, parse_arguments
 from process import BenchError, be_real_time
 from programs import choose_programs, count_pages, refusal
 import report
@@ -49,18 +52,25 @@ def measure_speed(case, programs, placement, options, make_place):
     return summaries
 
 
+def load_of_speed(case):
+    """testpmd, unless there are two guests."""
+    return "guest_load" if case.n_guests > 1 else None
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """Something to measure."""
 
     measure: object   # what it is of one case
     markdown: object  # how the results of all cases are written
+    prepare: object   # the programs, out of the command line
     load: object      # which load, of those that are to be compiled, a case needs; None: none
 
 
 KINDS = {
-    SPEED: Kind(measure_speed, report.markdown, lambda case: "guest_load" if case.n_guests > 1 else None),
-    LATENCY: Kind(latency.measure, latency.markdown, lambda case: "paced_load"),
+    SPEED: Kind(measure_speed, report.markdown, choose_programs, load_of_speed),
+    LATENCY: Kind(latency.measure, latency.markdown, choose_programs, lambda case: "paced_load"),
+    BOOKS: Kind(measure_speed, books.markdown, books.prepare, load_of_speed),
 }
 
 
@@ -89,7 +99,7 @@ def bench(options):
     check_cpus(options.dut_cpu, options.gen_cpu)
     if options.chart:
         chart.check(options.chart)
-    programs = choose_programs(options)
+    programs = KINDS[options.what].prepare(options)
     names = [name for name, _ in programs]
     directory = tempfile.mkdtemp(prefix="dptap-bench-")
     try:

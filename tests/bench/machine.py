@@ -7,6 +7,7 @@ import subprocess
 
 from process import BenchError, be_real_time
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAGE_BYTES = 2 << 20
 POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB"
 

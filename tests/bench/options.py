@@ -6,10 +6,9 @@ import dataclasses
 import os
 
 from forwarder import TESTPMD
+from machine import ROOT
 from ovs import OVS
 from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, LOOP, NIC_TO_GUEST, SCENARIOS, Case
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 ROWS = [Case(scenario, size) for scenario in SCENARIOS for size in (64, 1518)] + [
     Case(GUEST_TO_GUEST, GSO),
@@ -21,6 +20,7 @@ ROWS = [Case(scenario, size) for scenario in SCENARIOS for size in (64, 1518)] +
 
 SPEED = "speed"
 LATENCY = "latency"
+BOOKS = "books"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +30,16 @@ class Default:
     rows: list
     scenarios: tuple  # all that there are
     rounds: int
+    starts: int
+    window: float
 
 
 DEFAULTS = {
-    SPEED: Default(ROWS, SCENARIOS, 24),
+    SPEED: Default(ROWS, SCENARIOS, 24, 3, 0.7),
     LATENCY: Default([Case(scenario, size) for scenario in (LOOP, GUEST_TO_GUEST) for size in (64, 1518)],
-                     (LOOP, GUEST_TO_GUEST), 8),
+                     (LOOP, GUEST_TO_GUEST), 8, 1, 0.7),
+    BOOKS: Default([Case(scenario, 64) for scenario in (GUEST_TO_NIC, NIC_TO_GUEST, GUEST_TO_GUEST)],
+                   (GUEST_TO_NIC, NIC_TO_GUEST, GUEST_TO_GUEST), 48, 8, 0.3),
 }
 
 
@@ -68,6 +72,11 @@ def check_peers(options, parser):
         parser.error(f"--queues: {TESTPMD} and {OVS} would want as many queues of the NIC; name a dptap as --peer")
 
 
+def defaults(name):
+    """What a setting is for each thing to measure, in words."""
+    return ", ".join(f"{what} {getattr(default, name):g}" for what, default in DEFAULTS.items())
+
+
 def parse_arguments(description):
     """The command line, checked."""
     parser = argparse.ArgumentParser(prog="bench", description=description,
@@ -77,10 +86,9 @@ def parse_arguments(description):
     add("--scenario", help=f"which ways, separated by commas: {', '.join(SCENARIOS)} (default: all)")
     add("--size", help="bytes of a frame with its FCS, separated by commas, 64 to 1518 (default: 64,1518); "
         f"or {GSO}: TCP of 64 KiB that guests leave to each other uncut")
-    add("--rounds", type=int, help="rounds of windows for each row "
-        f"(default: {', '.join(f'{what} {default.rounds}' for what, default in DEFAULTS.items())})")
-    add("--starts", type=int, default=3, help="fresh starts of all over which they spread (default: %(default)s)")
-    add("--window", type=float, default=0.7, help="seconds of a window (default: %(default)s)")
+    add("--rounds", type=int, help=f"rounds of windows for each row (default: {defaults('rounds')})")
+    add("--starts", type=int, help=f"fresh starts of all over which they spread (default: {defaults('starts')})")
+    add("--window", type=float, help=f"seconds of a window (default: {defaults('window')})")
     add("--dut-cpu", type=int, default=0, help="CPU of the forwarder (default: %(default)s)")
     add("--gen-cpu", type=int, default=1, help="CPU of the load (default: %(default)s)")
     add("--virtio", help="more settings of the load's net_virtio_user, as packed_vq=1,mrg_rxbuf=0")
@@ -102,8 +110,13 @@ def parse_arguments(description):
     add("--chart", metavar="FILE", help="draw the speeds, as ratios to testpmd (or the first peer), into a .png, .svg "
         "or .pdf; needs Debian's python3-matplotlib")
     add("--require", type=float, metavar="RATIO", help="exit with 1 if dptap's speed is below that anywhere")
+    parser.set_defaults(counted_by_load=False)
     options = parser.parse_args()
-    options.rounds = DEFAULTS[options.what].rounds if options.rounds is None else options.rounds
+    for name in ("rounds", "starts", "window"):
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(DEFAULTS[options.what], name))
+    if options.what != SPEED and (options.chart or options.require is not None or options.calibrate):
+        parser.error(f"--chart, --require and --calibrate are for {SPEED}")
     options.cases = chosen_cases(options, parser)
     for queues in (options.queues, options.peer_queues):
         if queues is not None and not 1 <= queues <= 16:

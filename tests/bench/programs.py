@@ -5,7 +5,7 @@ import os
 import shutil
 
 from forwarder import TESTPMD, Dptap, Testpmd
-from machine import PAGE_BYTES
+from machine import PAGE_BYTES, ROOT, run
 import ovs
 from ovs import OVS
 from process import BenchError
@@ -25,6 +25,16 @@ def choose_programs(options):
         if program not in (TESTPMD, OVS) and not os.access(program, os.X_OK):
             raise BenchError(f"{program}: no such program; build first: meson setup build && ninja -C build")
     return name_programs([subject] + peers)
+
+
+def build_variant(name, *settings):
+    """Build dptap with other settings, beside this one; returns its path."""
+    directory = os.path.join(ROOT, "build", "bench", name)
+    if not os.path.exists(os.path.join(directory, "build.ninja")):
+        run(["meson", "setup", directory, ROOT, *settings], f"cannot configure {directory}")
+    print(f"building {directory}", flush=True)
+    run(["ninja", "-C", directory, "app/dptap"], f"cannot build {directory}")
+    return os.path.join(directory, "app", "dptap")
 
 
 def skip_missing(peers, switch_is_installed):

@@ -8,6 +8,7 @@ import io
 import struct
 import unittest
 
+import books
 import chart
 import compare
 from compare import Ratio, Round, judge, peers_case, summarise, take_turns
@@ -402,6 +403,18 @@ class LossFreeRate(unittest.TestCase):
         self.assertEqual(rows[1], [LOOP, "64", "near", "dptap", "≥ 5.00 Mpps", "1%", "NIC → guest → NIC", 3, 0,
                                    "4.0 (4.0..4.0)", "5.0 (5.0..5.0)", "6.0 (6.0..6.0)"])
         self.assertEqual([row[5] for row in rows], ["1%", "1%", "50%", "50%", "90%", "90%"])
+
+
+class CostOfTheBooks(unittest.TestCase):
+    """Of dptap against a build that counts nothing."""
+
+    def test_it_is_what_the_build_without_gains(self):
+        rounds = [one_round(subject_mpps=10.0, peer_mpps=10.2, subject_cycles=103.0)]
+
+        cost = {case: books.rows_of(case, summarise(case, rounds))[0][-1]
+                for case in (Case(NIC_TO_GUEST, 64), Case(GUEST_TO_NIC, 64))}
+
+        self.assertEqual(list(cost.values()), ["**+2.0 % (+2.0..+2.0)**", "**+3.0 % (+3.0..+3.0)**"])
 
 
 class Capture(unittest.TestCase):
