@@ -139,6 +139,12 @@ def _obey(request):
         return "failed", traceback.format_exc()
 
 
+def _write(port, data):
+    """All of it: the port takes 32 KiB at a time."""
+    while data:
+        data = data[port.write(data):]
+
+
 def _main():
     while not (ports := glob.glob("/dev/vport*p1")):
         time.sleep(0.05)
@@ -153,7 +159,7 @@ def _main():
             for line in lines:
                 number, request = line.split()
                 answer = base64.b64encode(repr(_obey(request)).encode())
-                port.write(number + b" " + answer + b"\n")
+                _write(port, number + b" " + answer + b"\n")
 
 
 if __name__ == "__main__":
