@@ -69,7 +69,7 @@ add_books(struct rte_tel_data *data, unsigned int lcore)
 #define LCORE_JSON (300 + 60 * DT_CAUSE_MAX)
 
 /*
- * {"1": {"lcore": 1, "socket": 0, "idle": "poll", "busy_cycles": 9, "idle_cycles": 9, "queues": ["vm0:0"],
+ * {"1": {"lcore": 1, "socket": 0, "idle": "poll", "busy_cycles": 9, "idle_cycles": 9, "rounds": 9, "queues": ["vm0:0"],
  *  "received": 5, ...}, ...}
  */
 void
@@ -105,6 +105,7 @@ dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_da
 		rte_tel_data_add_dict_string(one, "idle", dt_idle_name(dt_workers_idle()));
 		rte_tel_data_add_dict_uint(one, "busy_cycles", busy);
 		rte_tel_data_add_dict_uint(one, "idle_cycles", idle);
+		rte_tel_data_add_dict_uint(one, "rounds", dt_worker_rounds(worker));
 		rte_tel_data_add_dict_container(one, "queues", queues, 0);
 		add_books(one, lcore);
 		dt_tele_add_numbered(data, lcore, one);

@@ -307,6 +307,12 @@ dt_worker_cycles(const struct dt_worker *worker, uint64_t *ret_busy, uint64_t *r
 	*ret_idle = dt_counter_read(&worker->idle_cycles);
 }
 
+uint64_t
+dt_worker_rounds(const struct dt_worker *worker)
+{
+	return dt_counter_read(&worker->rounds);
+}
+
 void
 dt_worker_slept(const struct dt_worker *worker, uint64_t *ret_sleeps, uint64_t *ret_cycles)
 {

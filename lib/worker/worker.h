@@ -122,6 +122,9 @@ enum dt_idle dt_workers_idle(void);
 /** Cycles (TSC) of rounds that moved packets, and of those that found none, asleep or not. Any thread. */
 void dt_worker_cycles(const struct dt_worker *worker, uint64_t *ret_busy, uint64_t *ret_idle);
 
+/** Rounds that a worker went, with something to do or without. Any thread. */
+uint64_t dt_worker_rounds(const struct dt_worker *worker);
+
 /** How often a worker slept, and of its idle cycles those that it was asleep. Any thread. */
 void dt_worker_slept(const struct dt_worker *worker, uint64_t *ret_sleeps, uint64_t *ret_cycles);
 

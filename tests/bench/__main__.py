@@ -9,6 +9,8 @@ latency: the highest rate at which nothing is lost, and how long packets are und
 
 books: what counting costs, against a build of dptap that does not.
 
+guests: what a packet, an idle guest and a guest's memory cost with 1, 8 and 64 guests.
+
 README.md beside this file says how to read the results.
 
 Exit status: 0 measured; 1 --require was not met; 2 could not measure.
@@ -24,9 +26,10 @@ import tempfile
 import books
 import chart
 import compare
+import guests
 import latency
 from machine import HugePages, Placement, check_cpus, compile_load
-from options import BOOKS, LATENCY, SPEED, parse_arguments
+from options import BOOKS, GUESTS, LATENCY, SPEED, parse_arguments
 from process import BenchError, be_real_time
 from programs import choose_programs, count_pages, refusal
 import report
@@ -71,6 +74,7 @@ KINDS = {
     SPEED: Kind(measure_speed, report.markdown, choose_programs, load_of_speed),
     LATENCY: Kind(latency.measure, latency.markdown, choose_programs, lambda case: "paced_load"),
     BOOKS: Kind(measure_speed, books.markdown, books.prepare, load_of_speed),
+    GUESTS: Kind(guests.measure, guests.markdown, guests.prepare, lambda case: "guest_load"),
 }
 
 
@@ -81,7 +85,7 @@ def measure_all(options, programs, directory):
     results = {}
     for load in {kind.load(case) for case in options.cases} - {None}:
         options.load_program = compile_load(directory, load)
-    with HugePages(os.path.join(directory, "hugepages"), count_pages(programs)) as pages:
+    with HugePages(os.path.join(directory, "hugepages"), count_pages(programs, options.more_mb)) as pages:
         def make_place(cpu):
             return Place(cpu, options.nice, directory, pages.path, f"dptap-bench-{os.getpid()}")
 

@@ -159,6 +159,12 @@ class Dptap(Forwarder):
         to_nic = self._telemetry.ask(f"/dptap/port,{self._uplink}")["port_tx"]["delivered"] if self._uplink else 0
         return sum(lcore["busy_cycles"] for lcore in lcores), to_guest, to_nic, time.monotonic()
 
+    def read_rounds(self):
+        """(cycles, rounds) of its workers since their start."""
+        lcores = self._telemetry.ask("/dptap/lcores").values()
+        return (sum(lcore["busy_cycles"] + lcore["idle_cycles"] for lcore in lcores),
+                sum(lcore["rounds"] for lcore in lcores))
+
     def dropped(self):
         """By its books."""
         return self._telemetry.ask("/dptap/balance")["dropped"]

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two guests in one process, that send to each other as fast as they can: net_virtio_user0 and net_virtio_user1.
+ * Guests in one process, that send and receive as fast as they can: net_virtio_user0, net_virtio_user1 and so on.
  *
- *   guest_load EAL-ARGUMENTS -- LENGTH MSS QUEUES MAC0 MAC1
+ *   guest_load EAL-ARGUMENTS -- WAY LENGTH MSS QUEUES RING-SIZE MAC0 [MAC1 ...] OUTSIDE-MAC
  *
+ * WAY: pairs (each two guests send to each other), out (all send to OUTSIDE-MAC) or in (they only receive).
  * LENGTH: bytes of a frame, up to 65,549. MSS 0: plain frames; else TCP over IPv4 that is left to be cut into
  * segments of MSS bytes, checksum and all. Commands on standard input, a line each: start, clear, stats, quit. Each
  * is answered with what was counted since "clear": frames sent and received by both, and cycles of the rounds that
@@ -22,18 +23,21 @@
 #include <rte_tcp.h>
 
 #define BURST      32
-#define RING_SIZE  1024
 #define ROOM       2048
 #define FRAME_MAX  65549u
 #define QUEUES_MAX 16
+#define GUESTS_MAX 64
 
 static struct {
 	uint32_t length; /* bytes of a frame */
 	uint16_t mss; /* 0: plain */
 	uint16_t n_queues;
+	uint16_t ring_size;
+	uint16_t n_guests;
+	bool sends;
 	uint16_t burst; /* frames sent as one */
 	struct rte_mempool *pool;
-	uint8_t frame[2][128]; /* how the frames of each port begin */
+	uint8_t frame[GUESTS_MAX][128]; /* how the frames of each port begin */
 
 	/* control writes */
 	bool running;
@@ -95,9 +99,9 @@ start_port(uint16_t port)
 		fail("the forwarder does not offer segmentation and checksum offload", -ENOTSUP);
 	err = rte_eth_dev_configure(port, load.n_queues, load.n_queues, &conf);
 	for (uint16_t q = 0; err == 0 && q < load.n_queues; q++) {
-		err = rte_eth_rx_queue_setup(port, q, RING_SIZE, SOCKET_ID_ANY, NULL, load.pool);
+		err = rte_eth_rx_queue_setup(port, q, load.ring_size, SOCKET_ID_ANY, NULL, load.pool);
 		if (err == 0)
-			err = rte_eth_tx_queue_setup(port, q, RING_SIZE, SOCKET_ID_ANY, NULL);
+			err = rte_eth_tx_queue_setup(port, q, load.ring_size, SOCKET_ID_ANY, NULL);
 	}
 	if (err == 0)
 		err = rte_eth_dev_start(port);
@@ -171,9 +175,10 @@ worker(void *arg)
 
 		if (__atomic_load_n(&load.running, __ATOMIC_RELAXED))
 			for (uint16_t q = 0; q < load.n_queues; q++) {
-				for (uint16_t port = 0; port < 2; port++) {
+				for (uint16_t port = 0; port < load.n_guests; port++) {
 					received += receive_some(port, q);
-					sent += send_some(port, q);
+					if (load.sends)
+						sent += send_some(port, q);
 				}
 			}
 		now = rte_rdtsc();
@@ -206,40 +211,62 @@ obey(void)
 	}
 }
 
+/* All rings full, and twice as many for what is on its way; at least as many as two guests of 1024 take. */
+static unsigned int
+n_mbufs(void)
+{
+	return RTE_MAX(16384u, 4u * load.n_guests * load.ring_size) * load.n_queues;
+}
+
+static void
+read_arguments(int argc, char *argv[], struct rte_ether_addr *macs)
+{
+	if (argc < 8 || argc > 7 + GUESTS_MAX)
+		fail("usage: guest_load EAL-ARGUMENTS -- WAY LENGTH MSS QUEUES RING-SIZE MAC0 [MAC1 ...] OUTSIDE-MAC",
+			0);
+	load.sends = strcmp(argv[1], "in") != 0;
+	load.length = (uint32_t)atoi(argv[2]);
+	load.mss = (uint16_t)atoi(argv[3]);
+	load.n_queues = (uint16_t)atoi(argv[4]);
+	load.ring_size = (uint16_t)atoi(argv[5]);
+	load.n_guests = (uint16_t)(argc - 7);
+	for (unsigned int i = 0; i <= load.n_guests; i++)
+		if (rte_ether_unformat_addr(argv[6 + i], &macs[i]) != 0)
+			fail("a MAC address makes no sense", 0);
+	if (load.length < 60 || load.length > FRAME_MAX || load.n_queues < 1 || load.n_queues > QUEUES_MAX)
+		fail("LENGTH is 60 to 65549, QUEUES 1 to 16", 0);
+	if (strcmp(argv[1], "pairs") == 0 && load.n_guests % 2 != 0)
+		fail("pairs of guests are an even number", 0);
+}
+
 int
 main(int argc, char *argv[])
 {
-	struct rte_ether_addr macs[2];
+	struct rte_ether_addr macs[GUESTS_MAX + 1];
 	int done = rte_eal_init(argc, argv);
+	bool pairs;
 
 	if (done < 0)
 		fail("EAL", rte_errno);
 	argc -= done;
 	argv += done;
-	if (argc != 6 || rte_ether_unformat_addr(argv[4], &macs[0]) != 0 ||
-		rte_ether_unformat_addr(argv[5], &macs[1]) != 0)
-		fail("usage: guest_load EAL-ARGUMENTS -- LENGTH MSS QUEUES MAC0 MAC1", 0);
-	load.length = (uint32_t)atoi(argv[1]);
-	load.mss = (uint16_t)atoi(argv[2]);
-	load.n_queues = (uint16_t)atoi(argv[3]);
-	if (load.length < 60 || load.length > FRAME_MAX || load.n_queues < 1 || load.n_queues > QUEUES_MAX)
-		fail("LENGTH is 60 to 65549, QUEUES 1 to 16", 0);
-	if (rte_eth_dev_count_avail() != 2 || rte_get_next_lcore(-1, 1, 0) >= RTE_MAX_LCORE)
-		fail("wants two ports and two lcores", 0);
+	read_arguments(argc, argv, macs);
+	pairs = strcmp(argv[1], "pairs") == 0;
+	if (rte_eth_dev_count_avail() != load.n_guests || rte_get_next_lcore(-1, 1, 0) >= RTE_MAX_LCORE)
+		fail("wants a port for each MAC address of a guest, and two lcores", 0);
 	load.burst = load.length > ROOM ? 4 : BURST;
-	load.pool = rte_pktmbuf_pool_create(
-		"load", 16384u * load.n_queues, 512, 0, ROOM + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+	load.pool = rte_pktmbuf_pool_create("load", n_mbufs(), 512, 0, ROOM + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
 	if (load.pool == NULL)
 		fail("mbufs", rte_errno);
-	for (unsigned int i = 0; i < 2; i++) {
-		make_frame(load.frame[i], &macs[i], &macs[1 - i]);
+	for (unsigned int i = 0; i < load.n_guests; i++) {
+		make_frame(load.frame[i], &macs[i], &macs[pairs ? i ^ 1 : load.n_guests]);
 		start_port((uint16_t)i);
 	}
 	rte_eal_remote_launch(worker, NULL, rte_get_next_lcore(-1, 1, 0));
 	obey();
 	__atomic_store_n(&load.stop, true, __ATOMIC_RELAXED);
 	rte_eal_mp_wait_lcore();
-	for (uint16_t port = 0; port < 2; port++) {
+	for (uint16_t port = 0; port < load.n_guests; port++) {
 		rte_eth_dev_stop(port);
 		rte_eth_dev_close(port);
 	}

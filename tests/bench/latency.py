@@ -12,7 +12,7 @@ from paced_load import PacedLoad, merged, percentile
 from process import BenchError, wait_of_busiest, wait_until
 from programs import refusal
 import report
-from session import GUEST_TO_GUEST, LOOP, MACS, Session
+from session import GUEST_TO_GUEST, LOOP, MACS, OUTSIDE, Session
 
 LEVELS = (0.01, 0.5, 0.9)
 """Shares of the loss-free rate at which latency is measured."""
@@ -106,7 +106,7 @@ class PacedSession(Session):
         vdevs = self._guest_vdevs()
         if echo:
             vdevs = ["--vdev", f"net_memif0,role=client,socket={self._wire()},socket-abstract=no"] + vdevs
-        macs = ("02:00:00:00:00:fe", MACS[0]) if echo else MACS
+        macs = (OUTSIDE, MACS[0]) if echo else MACS[:2]
         return PacedLoad(self._load_name, self._load_program, vdevs, [self._case.length, int(echo), *macs], echo,
                          self._places[self._load_name])
 

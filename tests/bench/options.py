@@ -21,6 +21,7 @@ ROWS = [Case(scenario, size) for scenario in SCENARIOS for size in (64, 1518)] +
 SPEED = "speed"
 LATENCY = "latency"
 BOOKS = "books"
+GUESTS = "guests"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,8 @@ DEFAULTS = {
                      (LOOP, GUEST_TO_GUEST), 8, 1, 0.7),
     BOOKS: Default([Case(scenario, 64) for scenario in (GUEST_TO_NIC, NIC_TO_GUEST, GUEST_TO_GUEST)],
                    (GUEST_TO_NIC, NIC_TO_GUEST, GUEST_TO_GUEST), 48, 8, 0.3),
+    GUESTS: Default([Case(scenario, 64) for scenario in (NIC_TO_GUEST, GUEST_TO_NIC)],
+                    (NIC_TO_GUEST, GUEST_TO_NIC), 16, 2, 0.3),
 }
 
 
@@ -110,7 +113,7 @@ def parse_arguments(description):
     add("--chart", metavar="FILE", help="draw the speeds, as ratios to testpmd (or the first peer), into a .png, .svg "
         "or .pdf; needs Debian's python3-matplotlib")
     add("--require", type=float, metavar="RATIO", help="exit with 1 if dptap's speed is below that anywhere")
-    parser.set_defaults(counted_by_load=False)
+    parser.set_defaults(counted_by_load=False, more_mb=0)
     options = parser.parse_args()
     for name in ("rounds", "starts", "window"):
         if getattr(options, name) is None:

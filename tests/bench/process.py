@@ -133,6 +133,12 @@ class Process:
             threads[task.name] = (ran_ns, waited_ns)
         return threads
 
+    def megabytes(self):
+        """Memory that it has: hugepages and others."""
+        with open(f"/proc/{self._child.pid}/status", encoding="ascii") as file:
+            found = dict(re.findall(r"(VmRSS|HugetlbPages):\s+(\d+) kB", file.read()))
+        return sum(map(int, found.values())) / 1024
+
     def stop(self, quit_line=None, timeout=10):
         """End it, the polite way first; returns its exit status and everything it printed at the end."""
         if self.alive():

@@ -77,7 +77,7 @@ def make_forwarder(name, program, place, wiring):
     return Dptap(name, program, place, wiring)
 
 
-def count_pages(programs):
-    """Hugepages for these, a load for each, and something for what they ask for later."""
+def count_pages(programs, more_mb=0):
+    """Hugepages for these, a load for each, more for others, and something for what they ask for later."""
     megabytes = sum(LOAD_MB + (ovs.MEMORY_MB + 256 if program == OVS else LOAD_MB) for _, program in programs)
-    return (megabytes << 20) // PAGE_BYTES + 64
+    return (megabytes + more_mb << 20) // PAGE_BYTES + 64

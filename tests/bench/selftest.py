@@ -13,6 +13,7 @@ import chart
 import compare
 from compare import Ratio, Round, judge, peers_case, summarise, take_turns
 from forwarder import TESTPMD
+from guests import COUNTS, Result as CrowdResult, Standing, per_guest, rows_of as crowd_rows, standing_rows
 from latency import LEVELS, LOSSES, SLICES, Level, RateSearch, Result, rows_of, try_rate
 from options import ROWS, check_peers, chosen_cases
 from ovs import OVS, parse_busy_cycles, parse_sent
@@ -417,8 +418,41 @@ class CostOfTheBooks(unittest.TestCase):
         self.assertEqual(list(cost.values()), ["**+2.0 % (+2.0..+2.0)**", "**+3.0 % (+3.0..+3.0)**"])
 
 
+class ManyGuests(unittest.TestCase):
+    """What they cost."""
+
+    def test_what_one_guest_more_adds_is_the_slope_from_few_to_many(self):
+        self.assertEqual(per_guest({1: 100.0, 8: 0.0, 64: 1360.0}), 20.0)
+
+    def test_cost_of_a_packet_is_compared_within_rounds(self):
+        case = Case(GUEST_TO_NIC, 64)
+
+        cells, = crowd_rows(case, CrowdResult(summarise(case, [three_windows()]), {}))
+
+        self.assertEqual(cells[4:9], ["50.0", "100.0", "200.0", "**2.00 (2.00..2.00)**", "**4.00 (4.00..4.00)**"])
+
+    def test_rounds_are_idle_only_where_the_nic_is_silent(self):
+        silent = {count: [Standing([10.0 * count], 100.0 + count)] for count in COUNTS}
+        loud = {count: [Standing([], 100.0 + count)] for count in COUNTS}
+
+        self.assertEqual([row[-1] for row in standing_rows({1: CrowdResult([], silent), 2: CrowdResult([], loud)})],
+                         ["**10.0**", "**1.00**"])
+        self.assertEqual([row[0] for row in standing_rows({2: CrowdResult([], loud)})], ["memory, MB"])
+
+    def test_a_load_is_no_more_guests_than_it_can_be(self):
+        self.assertEqual([Case(GUEST_TO_NIC, 64, guests=count).n_busy for count in COUNTS], [1, 8, 32])
+
+
 class Capture(unittest.TestCase):
     """The NIC of bridge mode."""
+
+    def test_frames_are_for_the_guests_in_turn(self):
+        file = io.BytesIO()
+
+        write_capture(file, 60, n_frames=3, n_guests=2)
+
+        frames = [file.getvalue()[24 + 16 + number * 76:] for number in range(3)]
+        self.assertEqual([frame[5] for frame in frames], [0x11, 0x12, 0x11])
 
     def test_the_file_holds_as_many_frames_of_that_length_as_asked(self):
         file = io.BytesIO()

@@ -22,8 +22,13 @@ SCENARIOS = (GUEST_TO_NIC, NIC_TO_GUEST, GUEST_TO_GUEST, LOOP)
 LOAD_MODES = {GUEST_TO_NIC: "txonly", NIC_TO_GUEST: "rxonly", LOOP: "macswap"}
 """What the guest is where it is a testpmd."""
 
-MACS = ("02:00:00:00:00:11", "02:00:00:00:00:12")
+MACS = tuple(f"02:00:00:00:00:{0x11 + number:02x}" for number in range(64))
+BUSY_MAX = 32  # guests that one load can be: DPDK has no more ports
+OUTSIDE = "02:00:00:00:00:fe"
 RING_SIZE = 1024  # of the guest's queues
+WAYS = {GUEST_TO_GUEST: "pairs", GUEST_TO_NIC: "out", NIC_TO_GUEST: "in"}
+"""What guests do where they are a guest_load."""
+
 SETTLE_S = 0.1    # caches and rings are warm again this long after a thaw
 
 
@@ -42,6 +47,7 @@ class Case:
     size: object     # GSO; or bytes of a frame as RFC 2544 counts them: with the four of its check sequence
     virtio: str = ""  # more settings of the guest's net_virtio_user
     queues: int = 1   # queue pairs of each guest
+    guests: int = 0   # where there may be any number of them; 0: as many as the scenario takes
 
     @property
     def length(self):
@@ -51,7 +57,17 @@ class Case:
     @property
     def n_guests(self):
         """How many guests there are."""
-        return 2 if self.scenario == GUEST_TO_GUEST else 1
+        return self.guests or (2 if self.scenario == GUEST_TO_GUEST else 1)
+
+    @property
+    def n_busy(self):
+        """How many of them have packets."""
+        return min(self.n_guests, BUSY_MAX)
+
+    @property
+    def ring_size(self):
+        """Of the guests' queues: that of QEMU where there are many of them."""
+        return 256 if self.guests else RING_SIZE
 
     @property
     def ends_at_guest(self):
@@ -106,20 +122,20 @@ def nic_devargs(case, mode, directory):
         return f"net_null0,size={case.length},no-rx=1"
     if mode == "passthru" and case.queues == 1:
         return f"net_null0,size={case.length}"
-    path = os.path.join(directory, f"nic-{case.size}.pcap")
+    path = os.path.join(directory, f"nic-{case.size}-{case.n_guests}.pcap")
     with open(path, "wb") as file:
-        write_capture(file, case.length)
+        write_capture(file, case.length, n_guests=case.n_busy)
     return f"net_pcap0,rx_pcap={path},infinite_rx=1"
 
 
-def write_capture(file, length, n_frames=256):
-    """A capture file of UDP frames addressed to the guest, each of another flow."""
-    mac = bytes.fromhex(MACS[0].replace(":", ""))
+def write_capture(file, length, n_frames=256, n_guests=1):
+    """A capture file of UDP frames addressed to the guests in turn, each of another flow."""
+    macs = [bytes.fromhex(mac.replace(":", "")) for mac in MACS[:n_guests]]
     file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
     for number in range(n_frames):
         ip = struct.pack(">BBHHHBBHII", 0x45, 0, length - 14, 0, 0, 64, 17, 0, 0xC0000201, 0xC0000202)
         udp = struct.pack(">HHHH", 1024 + number, 2000, length - 34, 0)
-        frame = mac + bytes.fromhex("0200000000fe") + b"\x08\x00" + ip + udp
+        frame = macs[number % n_guests] + bytes.fromhex("0200000000fe") + b"\x08\x00" + ip + udp
         file.write(struct.pack("<IIII", 0, 0, length, length) + frame.ljust(length, b"\0"))
 
 
@@ -137,7 +153,7 @@ class Session:
         self._places = {name: make_place(options.dut_cpu), self._load_name: make_place(options.gen_cpu)}
         self._directory = self._places[name].directory
         self._sockets = [os.path.join(self._directory, f"{name}{i}.sock") for i in range(case.n_guests)]
-        wiring = Wiring(self._sockets, MACS, case.queues, case.size == GSO, options.mode,
+        wiring = Wiring(self._sockets, MACS[:case.n_guests], case.queues, case.size == GSO, options.mode,
                         self._nic_devargs(options.mode))
         self._forwarder = make_forwarder(name, program, self._places[name], wiring)
 
@@ -165,7 +181,7 @@ class Session:
         case = self._case
         vdevs = []
         for number, path in enumerate(self._sockets):
-            devargs = f"net_virtio_user{number},path={path},queue_size={RING_SIZE},mac={MACS[number]}"
+            devargs = f"net_virtio_user{number},path={path},queue_size={case.ring_size},mac={MACS[number]}"
             if not self._forwarder.LISTENS:
                 devargs += ",server=1"
             if case.queues > 1:
@@ -175,13 +191,19 @@ class Session:
 
     def _make_load(self):
         case, place, vdevs = self._case, self._places[self._load_name], self._guest_vdevs()
-        if case.scenario == GUEST_TO_GUEST:
-            return GuestLoad(self._load_name, self._load_program, vdevs,
-                             [case.length, GSO_MSS if case.size == GSO else 0, case.queues, *MACS], place)
+        if case.guests or case.scenario == GUEST_TO_GUEST:
+            return self._make_guests(self._load_name, 0, case.n_busy)
         return Console(self._load_name, vdevs,
                        [f"--forward-mode={LOAD_MODES[case.scenario]}", "--burst=32",
                         "--total-num-mbufs=16384", "--mbcache=512",
                         f"--txpkts={case.length}", f"--rxq={case.queues}", f"--txq={case.queues}"], place)
+
+    def _make_guests(self, name, first, end):
+        """A guest_load that is some of the guests."""
+        case = self._case
+        return GuestLoad(name, self._load_program, self._guest_vdevs()[2 * first:2 * end],
+                         [WAYS[case.scenario], case.length, GSO_MSS if case.size == GSO else 0, case.queues,
+                          case.ring_size, *MACS[first:end], OUTSIDE], self._places[self._load_name])
 
     def freeze(self):
         """Both off their CPUs: the load first, so that the forwarder is left with nothing to do."""
@@ -211,12 +233,15 @@ class Session:
         delivered = counted.to_guest if self._case.ends_at_guest else counted.to_nic
         if self._counted_by_load:
             delivered = arrived
-        if arrived == 0 or delivered < 0.98 * arrived:  # its interval is the longer one: it sees no fewer
+        lossy = self._case.guests and not self._case.ends_at_guest  # the NIC's lane may overflow
+        # The forwarder's interval is the longer one: it sees no fewer.
+        if arrived == 0 or delivered < (0.01 if lossy else 0.98) * arrived:
             raise BenchError(f"{self.name}: {self._case}: the load counts {arrived} packets in a window, "
                              f"and only {delivered} came through")
-        looped = self._case.scenario == LOOP  # there the load is midway: the NIC is where packets come out
+        # in a loop, too, the load is midway: the NIC is where packets come out
+        by_forwarder = self._case.scenario == LOOP or lossy
         return Window(
-            mpps=(delivered / counted.seconds if looped else arrived / seconds) / 1e6,
+            mpps=(delivered / counted.seconds if by_forwarder else arrived / seconds) / 1e6,
             cycles_per_packet=counted.busy_cycles / delivered,
             load_busy=load.busy_cycles / (load.tsc_hz * seconds),
             waited=waited / seconds)

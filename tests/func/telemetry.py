@@ -152,11 +152,12 @@ def lcores_add_up_to_the_balance(stage):
     equal([one["idle"] for one in lcores], ["poll"] * len(lcores), "how workers idle")
     workers = [one for one in lcores if one["queues"]]
     equal(len(workers), 1, "lcores with queues")
-    for key in ("lcore", "socket", "busy_cycles", "idle_cycles", "queues"):
+    for key in ("lcore", "socket", "busy_cycles", "idle_cycles", "rounds", "queues"):
         check(key in workers[0], f"{key} is missing in {workers[0]}")
     equal(sorted(q.split(":")[0] for q in workers[0]["queues"]), ["net_null0", "vm0", "vm1", "vm2"], "ports polled")
     for word in ("received", "delivered", "dropped"):
         equal(sum(one[word] for one in lcores), balance[word], f"{word} over all lcores")
+    check(workers[0]["rounds"] > 0, f"rounds of {workers[0]}")
     check(workers[0]["busy_cycles"] > 0 and workers[0]["idle_cycles"] > 0, f"cycles of {workers[0]}")
 
 
