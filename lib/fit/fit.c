@@ -4,6 +4,7 @@
 #include <rte_ether.h>
 
 #include "pool.h"
+#include "stage.h"
 
 #define CSUM (DT_TAKES_TCP_CSUM | DT_TAKES_UDP_CSUM | DT_TAKES_SCTP_CSUM)
 
@@ -122,6 +123,7 @@ put_each(struct dt_lane *lane, const struct dt_fit *fit, unsigned int from, stru
 unsigned int
 dt_fit_put(struct dt_lane *lane, const struct dt_fit *fit, unsigned int from, struct rte_mbuf **pkts, unsigned int n)
 {
+	DT_STAGE(DT_STAGE_FIT);
 	uint32_t limit = fit->mtu != 0 ? RTE_ETHER_HDR_LEN + (uint32_t)fit->mtu : UINT32_MAX;
 	struct dt_lane_burst burst = { 0 };
 	uint64_t flags = 0;

@@ -4,6 +4,7 @@
 #include <rte_memcpy.h>
 
 #include "pool.h"
+#include "stage.h"
 #include "vnet.h"
 
 /*
@@ -317,6 +318,7 @@ take_any_burst(struct dt_pair *pair, struct tally *tally, unsigned int n)
 unsigned int
 dt_pair_from_guest(struct dt_pair *pair)
 {
+	DT_STAGE(DT_STAGE_TAKE);
 	struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
 	struct rte_mbuf *fresh[DT_BURST];
 	struct tally tally = { .mbufs = fresh };

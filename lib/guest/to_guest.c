@@ -3,6 +3,7 @@
 
 #include <rte_memcpy.h>
 
+#include "stage.h"
 #include "vnet.h"
 
 /*
@@ -387,6 +388,7 @@ give_burst(struct dt_pair *pair, struct rte_mbuf **pkts, unsigned int n, const b
 unsigned int
 dt_pair_to_guest(struct dt_pair *pair)
 {
+	DT_STAGE(DT_STAGE_GIVE);
 	struct dt_vq *vq = &pair->vq[DT_RING_TO_GUEST];
 	unsigned int n = dt_lane_count(&pair->lane), done;
 	struct rte_mbuf *pkts[DT_BURST];

@@ -7,6 +7,7 @@
 #include <rte_ring_peek.h>
 
 #include "pool.h"
+#include "stage.h"
 
 int
 dt_lane_init(struct dt_lane *lane, const char *name, unsigned int at, unsigned int len, enum dt_cause closed_cause,
@@ -131,6 +132,7 @@ enqueue(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n, bool large
 unsigned int
 dt_lane_queue(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n)
 {
+	DT_STAGE(DT_STAGE_LANE);
 	return enqueue(lane, pkts, n, dt_lane_burst(pkts, n).mbufs > n);
 }
 
@@ -138,6 +140,7 @@ unsigned int
 dt_lane_put_burst(
 	struct dt_lane *lane, unsigned int from, struct rte_mbuf **pkts, unsigned int n, struct dt_lane_burst burst)
 {
+	DT_STAGE(DT_STAGE_LANE);
 	dt_handed_on(from, n, burst.bytes);
 	dt_received(lane->at, n, burst.bytes);
 	return enqueue(lane, pkts, n, burst.mbufs > n);
@@ -146,6 +149,7 @@ dt_lane_put_burst(
 unsigned int
 dt_lane_peek(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n)
 {
+	DT_STAGE(DT_STAGE_LANE);
 	n = rte_ring_dequeue_burst_start(lane->ring, (void **)pkts, n, NULL);
 	/* Who enqueued any of these has added to `large` before. */
 	lane->weighed = weigh(lane) > 0;
@@ -157,6 +161,7 @@ dt_lane_peek(struct dt_lane *lane, struct rte_mbuf **pkts, unsigned int n)
 void
 dt_lane_finish(struct dt_lane *lane, unsigned int n)
 {
+	DT_STAGE(DT_STAGE_LANE);
 	uint32_t weight = 0;
 
 	for (unsigned int i = 0; unlikely(lane->weighed) && i < n; i++)

@@ -6,6 +6,7 @@
 
 #include "fdb.h"
 #include "pool.h"
+#include "stage.h"
 
 /* So often at the most may one guest make its worker change the database. */
 #define LEARN_PERIOD_MS 100
@@ -189,6 +190,7 @@ look_up(const struct dt_ingress *in, uint64_t destination, enum dt_cause *ret_ca
 void
 dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 {
+	DT_STAGE(DT_STAGE_CLASSIFY);
 	struct dt_ingress *in = ingress;
 	bool teaches = in->teaches;
 	const struct dt_member *to = NULL; /* of the run of packets that ends before i */
@@ -236,6 +238,7 @@ dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 void
 dt_pipe_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 {
+	DT_STAGE(DT_STAGE_CLASSIFY);
 	struct dt_ingress *in = ingress;
 
 	if (likely(in->bridge->n_members == 2))

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "stage.h"
+
 /* Names in one answer, in bytes of JSON; a worker may have thousands. */
 #define QUEUES_JSON 8000
 
@@ -65,6 +67,27 @@ add_books(struct rte_tel_data *data, unsigned int lcore)
 	dt_tele_add_drops(data, &all);
 }
 
+#ifdef DT_STAGES_TIMED
+static void
+add_stages(struct rte_tel_data *data, unsigned int lcore)
+{
+	const struct dt_stage_clock *clock = &dt_stage_clocks[lcore];
+
+#define DT_STAGE_ADD(upper, lower)                                                                                     \
+	rte_tel_data_add_dict_uint(data, "stage_" #lower, dt_counter_read(&clock->busy_cycles[DT_STAGE_##upper]));     \
+	rte_tel_data_add_dict_uint(data, "clock_" #lower, dt_counter_read(&clock->busy_entries[DT_STAGE_##upper]));
+	DT_STAGES(DT_STAGE_ADD)
+#undef DT_STAGE_ADD
+}
+#else
+static void
+add_stages(struct rte_tel_data *data, unsigned int lcore)
+{
+	(void)data;
+	(void)lcore;
+}
+#endif
+
 /* What one element takes in JSON besides its queues: keys, numbers, and every cause at its longest. */
 #define LCORE_JSON (300 + 60 * DT_CAUSE_MAX)
 
@@ -108,6 +131,7 @@ dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_da
 		rte_tel_data_add_dict_uint(one, "rounds", dt_worker_rounds(worker));
 		rte_tel_data_add_dict_container(one, "queues", queues, 0);
 		add_books(one, lcore);
+		add_stages(one, lcore);
 		dt_tele_add_numbered(data, lcore, one);
 		n++;
 	}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
+#include "stage.h"
+
 /* Several guests may fill a lane in one round; a visit empties it as far as this goes. */
 #define VISIT_BURSTS 8
 
@@ -128,6 +130,7 @@ transmit(struct dt_uplink_queue *queue)
 unsigned int
 dt_uplink_poll(void *arg)
 {
+	DT_STAGE(DT_STAGE_NIC);
 	struct dt_uplink_queue *queue = arg;
 	unsigned int moved = receive(queue);
 

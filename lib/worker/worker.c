@@ -13,6 +13,7 @@
 
 #include "counter.h"
 #include "node.h"
+#include "stage.h"
 
 static struct dt_worker *workers[RTE_MAX_LCORE];
 static unsigned int n_workers;
@@ -155,6 +156,7 @@ go_round(struct dt_worker *worker, const enum dt_idle how)
 		now = rte_rdtsc();
 		dt_counter_add(moved > 0 ? &worker->busy_cycles : &worker->idle_cycles, now - then);
 		dt_counter_add(&worker->rounds, 1);
+		dt_stage_round(moved > 0);
 		then = now;
 		if (how != DT_IDLE_SLEEP)
 			continue;

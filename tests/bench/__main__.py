@@ -11,6 +11,8 @@ books: what counting costs, against a build of dptap that does not.
 
 guests: what a packet, an idle guest and a guest's memory cost with 1, 8 and 64 guests.
 
+stages: which stage of a packet's way through dptap costs how many cycles.
+
 README.md beside this file says how to read the results.
 
 Exit status: 0 measured; 1 --require was not met; 2 could not measure.
@@ -29,11 +31,12 @@ import compare
 import guests
 import latency
 from machine import HugePages, Placement, check_cpus, compile_load
-from options import BOOKS, GUESTS, LATENCY, SPEED, parse_arguments
+from options import BOOKS, GUESTS, LATENCY, SPEED, STAGES, parse_arguments
 from process import BenchError, be_real_time
 from programs import choose_programs, count_pages, refusal
 import report
 from session import Place
+import stages
 
 
 def measure_speed(case, programs, placement, options, make_place):
@@ -75,6 +78,7 @@ KINDS = {
     LATENCY: Kind(latency.measure, latency.markdown, choose_programs, lambda case: "paced_load"),
     BOOKS: Kind(measure_speed, books.markdown, books.prepare, load_of_speed),
     GUESTS: Kind(guests.measure, guests.markdown, guests.prepare, lambda case: "guest_load"),
+    STAGES: Kind(stages.measure, stages.markdown, stages.prepare, load_of_speed),
 }
 
 

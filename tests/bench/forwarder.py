@@ -165,6 +165,13 @@ class Dptap(Forwarder):
         return (sum(lcore["busy_cycles"] + lcore["idle_cycles"] for lcore in lcores),
                 sum(lcore["rounds"] for lcore in lcores))
 
+    def read_stages(self, stages):
+        """({stage: cycles}, readings of the clock, packets delivered) since its start."""
+        lcores = self._telemetry.ask("/dptap/lcores").values()
+        return ({stage: sum(lcore[f"stage_{stage}"] for lcore in lcores) for stage in stages},
+                sum(lcore[f"clock_{stage}"] for lcore in lcores for stage in stages),
+                sum(lcore["delivered"] for lcore in lcores))
+
     def dropped(self):
         """By its books."""
         return self._telemetry.ask("/dptap/balance")["dropped"]

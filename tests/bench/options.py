@@ -22,6 +22,7 @@ SPEED = "speed"
 LATENCY = "latency"
 BOOKS = "books"
 GUESTS = "guests"
+STAGES = "stages"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,7 @@ DEFAULTS = {
                    (GUEST_TO_NIC, NIC_TO_GUEST, GUEST_TO_GUEST), 48, 8, 0.3),
     GUESTS: Default([Case(scenario, 64) for scenario in (NIC_TO_GUEST, GUEST_TO_NIC)],
                     (NIC_TO_GUEST, GUEST_TO_NIC), 16, 2, 0.3),
+    STAGES: Default([Case(scenario, 64) for scenario in SCENARIOS], SCENARIOS, 8, 1, 0.3),
 }
 
 

@@ -22,6 +22,7 @@ from process import BenchError, wait_of_busiest
 from programs import name_programs, refusal, skip_missing
 import report
 from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, LOOP, NIC_TO_GUEST, SCENARIOS, Case, Window, write_capture
+import stages
 from testpmd import parse_forward_stats
 
 STATS = """
@@ -441,6 +442,19 @@ class ManyGuests(unittest.TestCase):
 
     def test_a_load_is_no_more_guests_than_it_can_be(self):
         self.assertEqual([Case(GUEST_TO_NIC, 64, guests=count).n_busy for count in COUNTS], [1, 8, 32])
+
+
+class Stages(unittest.TestCase):
+    """Cycles of each."""
+
+    def test_windows_of_one_placement_without_disturbance_count(self):
+        cycles = dict.fromkeys(stages.STAGES, 2.0)
+        looks = [stages.Look("near", 0.0, cycles, 0.5), stages.Look("", 0.0, cycles, 9.0),
+                 stages.Look("near", 0.5, dict.fromkeys(stages.STAGES, 9.0), 9.0)]
+
+        row, = stages.rows_of(Case(LOOP, 64), looks)
+
+        self.assertEqual((row[2:5], row[-2:]), (["near", 1, "2.0"], ["**14.0**", "0.50"]))
 
 
 class Capture(unittest.TestCase):
