@@ -8,8 +8,8 @@ a cable too, where QEMU hands a large frame on to our kernel as one.
 """
 
 import contextlib
+import itertools
 import os
-import socket
 import struct
 import sys
 import types
@@ -22,6 +22,7 @@ from guest import (DATA_VALID, FEATURES, GSO_NONE, GSO_TCPV4, GSO_TCPV6, NEEDS_C
                    read_header)
 from machine import NICS, RemoteDptap, RemoteGuest, World
 from netns import mac_bytes
+from packets import ACK, CSUM_AT, ETH, PSH, TCP, UDP, Packet, checksum, fold, payload, pseudo
 from testing import check, equal, main, scenario, wait_until
 from uplink import PacketSocket
 
@@ -33,61 +34,43 @@ MSS = 1400
 LONG = 30000
 """Bytes that are sent as one large frame."""
 
+IDENT, SEQUENCE = 77, 1000
+"""The IPv4 identification and the TCP sequence number of what is sent."""
+
+DF = 0x4000
+"""In IPv4: must not be fragmented."""
+
+SEEDS = itertools.count()
+"""No frame carries the same as an earlier one."""
+
 _PACKET_VNET_HDR = 15
 _SOL_PACKET = 263
 
 
-def ones_sum(data, start=0):
-    """The Internet's one's complement sum (RFC 1071)."""
-    even = data + bytes(len(data) % 2)
-    total = start + sum(struct.unpack(f"!{len(even) // 2}H", even))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total
+class Frame(Packet):
+    """A packet between two MAC addresses, in both forms: as a sender leaves it to its NIC, and as it must arrive."""
 
-
-class Packet:
-    """A TCP or UDP packet: builds its frame, or reads one."""
-
-    PORTS = (7777, 8888)
-
-    def __init__(self, family, protocol, payload, partial=True, source=HOST_MAC, to=HOST_MAC):
-        """`partial`: the checksum field holds the pseudo header's sum only, and whoever sends it last completes it."""
-        self.l3_len = 20 if family == 4 else 40
-        self.l4 = 14 + self.l3_len
-        self.csum_offset = 16 if protocol == "tcp" else 6
-        l4_len = len(payload) + (20 if protocol == "tcp" else 8)
-        number = socket.IPPROTO_TCP if protocol == "tcp" else socket.IPPROTO_UDP
-        if family == 4:
-            addresses = socket.inet_aton("198.51.100.1") + socket.inet_aton("198.51.100.2")
-            ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + l4_len, 77, 0x4000, 64, number, 0) + addresses
-            ip = ip[:10] + struct.pack("!H", ~ones_sum(ip) & 0xFFFF) + ip[12:]
-        else:
-            addresses = (socket.inet_pton(socket.AF_INET6, "2001:db8::77") +
-                         socket.inet_pton(socket.AF_INET6, "2001:db8::88"))
-            ip = struct.pack("!IHBB", 6 << 28, l4_len, number, 64) + addresses
-        pseudo = ones_sum(addresses, number + l4_len)
-        if protocol == "tcp":
-            l4 = struct.pack("!HHIIBBHHH", *self.PORTS, 1000, 0, 5 << 4, 0x18, 0xFFFF, pseudo, 0) + payload
-        else:
-            l4 = struct.pack("!HHHH", *self.PORTS, l4_len, pseudo) + payload
-        frame = mac_bytes(to) + mac_bytes(source) + (b"\x08\x00" if family == 4 else b"\x86\xdd") + ip + l4
-        self.partial = frame
-        self.whole = complete(frame, self.l4, self.csum_offset)
-        self.hdr_len = self.l4 + (20 if protocol == "tcp" else 8)
+    def __init__(self, family, protocol, n, source=HOST_MAC, to=HOST_MAC):
+        super().__init__(family, protocol, payload(n, next(SEEDS)), flags=PSH | ACK, ident=IDENT, fragment=DF,
+                         seq=SEQUENCE)
+        self.partial = mac_bytes(to) + mac_bytes(source) + self.bytes[12:]
+        self.whole = complete(self.partial, self.csum_start, self.csum_offset)
         self.gso_type = GSO_TCPV4 if family == 4 else GSO_TCPV6
+        self.text = f"IPv{family} {'TCP' if protocol == TCP else 'UDP'}"
 
     def header(self, gso_size=0, length=12):
         """What is said of it: the checksum is missing, and if it is a large one, how to cut it."""
         return header(length, flags=NEEDS_CSUM, gso_type=self.gso_type if gso_size else GSO_NONE,
-                      hdr_len=self.hdr_len if gso_size else 0, gso_size=gso_size, csum_start=self.l4,
+                      hdr_len=self.headers if gso_size else 0, gso_size=gso_size, csum_start=self.csum_start,
                       csum_offset=self.csum_offset)
 
 
 def complete(frame, csum_start, csum_offset):
     """The frame with its partial checksum completed."""
-    at = csum_start + csum_offset
-    return frame[:at] + struct.pack("!H", ~ones_sum(frame[csum_start:]) & 0xFFFF) + frame[at + 2 :]
+    at, total = csum_start + csum_offset, checksum(frame[csum_start:])
+    if csum_offset == CSUM_AT[UDP]:
+        total = total or 0xFFFF
+    return frame[:at] + struct.pack("!H", total) + frame[at + 2 :]
 
 
 def as_received(fields, frame):
@@ -95,26 +78,25 @@ def as_received(fields, frame):
     return complete(frame, fields.csum_start, fields.csum_offset) if fields.flags & NEEDS_CSUM else frame
 
 
-def check_segments(frames, packet, payload):
+def check_segments(frames, packet):
     """The frames are the segments that a large packet becomes, each whole and with its checksums right."""
+    data = packet.whole[packet.headers :]
     at = 0
     for number, frame in enumerate(frames):
         text = f"segment {number} of {len(frames)}"
-        family = 4 if frame[12:14] == b"\x08\x00" else 6
-        piece = frame[packet.hdr_len :]
-        last = at + len(piece) == len(payload)
-        equal(len(piece), MSS if not last else len(payload) - at, f"bytes in {text}")
-        equal(piece, payload[at : at + len(piece)], f"bytes of {text}")
-        ip, l4 = frame[14 : packet.l4], frame[packet.l4 :]
-        if family == 4:
-            equal((ones_sum(ip), struct.unpack("!H", ip[2:4])[0]), (0xFFFF, len(frame) - 14), f"IP header of {text}")
-            equal(struct.unpack("!H", ip[4:6])[0], 77 + number, f"IP id of {text}")
-        addresses = ip[12:20] if family == 4 else ip[8:40]
-        equal(ones_sum(addresses + l4, socket.IPPROTO_TCP + len(l4)), 0xFFFF, f"TCP checksum of {text}")
-        equal(struct.unpack("!I", l4[4:8])[0], 1000 + at, f"sequence number of {text}")
-        equal(l4[13], 0x18 if last else 0x10, f"TCP flags of {text}")
+        piece = frame[packet.headers :]
+        last = at + len(piece) == len(data)
+        equal(len(piece), MSS if not last else len(data) - at, f"bytes in {text}")
+        equal(piece, data[at : at + len(piece)], f"bytes of {text}")
+        ip, l4 = frame[ETH : packet.csum_start], frame[packet.csum_start :]
+        if packet.version == 4:
+            equal((fold(ip), struct.unpack("!H", ip[2:4])[0]), (0xFFFF, len(frame) - ETH), f"IP header of {text}")
+            equal(struct.unpack("!H", ip[4:6])[0], IDENT + number, f"IP id of {text}")
+        equal(fold(l4, pseudo(packet.version, TCP, len(l4))), 0xFFFF, f"TCP checksum of {text}")
+        equal(struct.unpack("!I", l4[4:8])[0], SEQUENCE + at, f"sequence number of {text}")
+        equal(l4[13], PSH | ACK if last else ACK, f"TCP flags of {text}")
         at += len(piece)
-    equal(at, len(payload), "bytes in all segments")
+    equal(at, len(data), "bytes in all segments")
 
 
 class Cable(PacketSocket):
@@ -195,29 +177,28 @@ def a_virtio_net():
         yield things
 
 
-KINDS = [(family, protocol) for family in (4, 6) for protocol in ("tcp", "udp")]
+KINDS = [(family, protocol) for family in (4, 6) for protocol in (TCP, UDP)]
 
 
 def plain_frames_pass_both_ways(things):
     for family, protocol in KINDS:
-        payload = os.urandom(1001)
-        packet = Packet(family, protocol, payload, source=GUEST_MACS["vm1"])
+        packet = Frame(family, protocol, 1001, source=GUEST_MACS["vm1"])
         things.vm1.send(header(12), packet.whole)
         (found,) = things.cable.receive_from(GUEST_MACS["vm1"], len)
-        equal(as_received(*found), packet.whole, f"an IPv{family} {protocol} frame on the cable")
+        equal(as_received(*found), packet.whole, f"an {packet.text} frame on the cable")
 
-        packet = Packet(family, protocol, payload, to=GUEST_MACS["vm1"])
+        packet = Frame(family, protocol, 1001, to=GUEST_MACS["vm1"])
         things.cable.send(header(10) + packet.whole)
         (found,) = receive(things.vm1, len)
-        equal(found[1], packet.whole, f"an IPv{family} {protocol} frame into a guest")
+        equal(found[1], packet.whole, f"an {packet.text} frame into a guest")
 
 
 def a_partial_checksum_is_right_on_the_cable(things):
     for family, protocol in KINDS:
-        packet = Packet(family, protocol, os.urandom(1001), source=GUEST_MACS["vm0"])
+        packet = Frame(family, protocol, 1001, source=GUEST_MACS["vm0"])
         things.vm0.send(packet.header(), packet.partial)
         (found,) = things.cable.receive_from(GUEST_MACS["vm0"], len)
-        equal(as_received(*found), packet.whole, f"an IPv{family} {protocol} frame, {found[0]}")
+        equal(as_received(*found), packet.whole, f"an {packet.text} frame, {found[0]}")
 
 
 def port_tx(things):
@@ -229,12 +210,11 @@ def port_tx(things):
 
 def check_leaves_in_segments(things, family):
     """dptap cuts it; a NIC of QEMU's may complete the checksums."""
-    payload = os.urandom(LONG)
-    packet = Packet(family, "tcp", payload, source=GUEST_MACS["vm0"])
+    packet = Frame(family, TCP, LONG, source=GUEST_MACS["vm0"])
     before = port_tx(things)
     things.vm0.send(packet.header(MSS), packet.partial)
-    found = things.cable.receive_from(GUEST_MACS["vm0"], bytes_beyond(packet.hdr_len, LONG))
-    check_segments([as_received(*one) for one in found], packet, payload)
+    found = things.cable.receive_from(GUEST_MACS["vm0"], bytes_beyond(packet.headers, LONG))
+    check_segments([as_received(*one) for one in found], packet)
     segments = -(-LONG // MSS)
     equal([now - then for now, then in zip(port_tx(things), before)], [segments - 1, segments],
           f"segments made by dptap, and given to the NIC, IPv{family}")
@@ -252,10 +232,10 @@ def a_large_ipv4_frame_leaves_in_segments(things):
 
 
 def a_large_ipv6_frame_leaves_whole(things):
-    packet = Packet(6, "tcp", os.urandom(LONG), source=GUEST_MACS["vm0"])
+    packet = Frame(6, TCP, LONG, source=GUEST_MACS["vm0"])
     before = port_tx(things)
     things.vm0.send(packet.header(MSS), packet.partial)
-    found = things.cable.receive_from(GUEST_MACS["vm0"], bytes_beyond(packet.hdr_len, LONG))
+    found = things.cable.receive_from(GUEST_MACS["vm0"], bytes_beyond(packet.headers, LONG))
     equal([now - then for now, then in zip(port_tx(things), before)], [0, 1], "segments made by dptap, and frames")
     equal([(fields.gso_type, fields.gso_size) for fields, _ in found], [(packet.gso_type, MSS)],
           "segmentation that is left to our kernel")
@@ -264,24 +244,24 @@ def a_large_ipv6_frame_leaves_whole(things):
 
 def checksums_that_the_nic_has_seen_to_need_no_second_look(things):
     for family, protocol in KINDS:
-        packet = Packet(family, protocol, os.urandom(1001), to=GUEST_MACS["vm0"])
+        packet = Frame(family, protocol, 1001, to=GUEST_MACS["vm0"])
         things.cable.send(packet.header(length=10) + packet.partial)
         ((fields, frame),) = receive(things.vm0, len)
-        check(fields.flags in (NEEDS_CSUM, DATA_VALID), f"IPv{family} {protocol}: header {fields}")
-        equal(as_received(fields, frame), packet.whole, f"an IPv{family} {protocol} frame")
+        check(fields.flags in (NEEDS_CSUM, DATA_VALID), f"{packet.text}: header {fields}")
+        equal(as_received(fields, frame), packet.whole, f"an {packet.text} frame")
 
         # one that takes no such promise has the checksum itself
-        packet = Packet(family, protocol, os.urandom(1001), to=GUEST_MACS["vm1"])
+        packet = Frame(family, protocol, 1001, to=GUEST_MACS["vm1"])
         things.cable.send(packet.header(length=10) + packet.partial)
         ((fields, frame),) = receive(things.vm1, len)
-        equal((fields.flags, frame), (0, packet.whole), f"an IPv{family} {protocol} frame for a guest without offloads")
+        equal((fields.flags, frame), (0, packet.whole), f"an {packet.text} frame for a guest without offloads")
 
 
 def a_large_frame_arrives_whole(things):
     for family in (4, 6):
-        packet = Packet(family, "tcp", os.urandom(LONG), to=GUEST_MACS["vm0"])
+        packet = Frame(family, TCP, LONG, to=GUEST_MACS["vm0"])
         things.cable.send(packet.header(MSS, length=10) + packet.partial)
-        found = receive(things.vm0, bytes_beyond(packet.hdr_len, LONG))
+        found = receive(things.vm0, bytes_beyond(packet.headers, LONG))
         equal([(fields.gso_type, fields.gso_size, fields.flags) for fields, _ in found],
               [(packet.gso_type, MSS, NEEDS_CSUM)], f"segmentation that is left to the guest, IPv{family}")
         equal(as_received(*found[0]), packet.whole, "the frame")
@@ -289,12 +269,11 @@ def a_large_frame_arrives_whole(things):
 
 def a_large_frame_arrives_in_segments_where_it_must(things):
     for family in (4, 6):
-        payload = os.urandom(LONG)
-        packet = Packet(family, "tcp", payload, to=GUEST_MACS["vm1"])
+        packet = Frame(family, TCP, LONG, to=GUEST_MACS["vm1"])
         things.cable.send(packet.header(MSS, length=10) + packet.partial)
-        found = receive(things.vm1, bytes_beyond(packet.hdr_len, LONG))
+        found = receive(things.vm1, bytes_beyond(packet.headers, LONG))
         equal({fields.flags | fields.gso_type for fields, _ in found}, {0}, "what is left to the guest")
-        check_segments([frame for _, frame in found], packet, payload)
+        check_segments([frame for _, frame in found], packet)
 
 
 for nic in (an_e1000, a_vmxnet3, a_virtio_net):
