@@ -87,6 +87,7 @@ def measure_all(options, programs, directory):
     kind = KINDS[options.what]
     placement = Placement(directory, (options.dut_cpu, options.gen_cpu), options.sibling_ns, options.near_ns)
     results = {}
+    options.load_program = None  # testpmd is the load
     for load in {kind.load(case) for case in options.cases} - {None}:
         options.load_program = compile_load(directory, load)
     with HugePages(os.path.join(directory, "hugepages"), count_pages(programs, options.more_mb)) as pages:
