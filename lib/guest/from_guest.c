@@ -34,6 +34,19 @@ struct tally {
 	uint64_t bytes;
 };
 
+/* All but the list of good packets, which would take longer to clear than anything else does for a burst. */
+static __rte_always_inline void
+tally_begin(struct tally *tally, struct rte_mbuf **fresh)
+{
+	tally->mbufs = fresh;
+	tally->n_good = 0;
+	tally->n_packets = 0;
+	tally->n_walked = 0;
+	tally->n_used = 0;
+	tally->steps = 0;
+	tally->bytes = 0;
+}
+
 /* Where the frame is, if it is one readable buffer of moderate size, and the frame's lines on their way. */
 static __rte_always_inline void
 locate(const struct dt_vq *vq, const struct dt_vq_desc *d, struct slot *slot)
@@ -321,7 +334,7 @@ dt_pair_from_guest(struct dt_pair *pair)
 	DT_STAGE(DT_STAGE_TAKE);
 	struct dt_vq *vq = &pair->vq[DT_RING_FROM_GUEST];
 	struct rte_mbuf *fresh[DT_BURST];
-	struct tally tally = { .mbufs = fresh };
+	struct tally tally;
 	unsigned int n, done;
 
 	if (dt_vq_broken(vq))
@@ -332,6 +345,7 @@ dt_pair_from_guest(struct dt_pair *pair)
 	/* Without mbufs the frames stay where they are, in the guest. */
 	if (unlikely(rte_mempool_get_bulk(pair->pool, (void **)fresh, n) != 0))
 		return 0;
+	tally_begin(&tally, fresh);
 	done = take_any_burst(pair, &tally, n);
 	if (unlikely(tally.mbufs < fresh + n)) /* never-used mbufs: they carried nothing */
 		rte_mempool_put_bulk(pair->pool, (void **)tally.mbufs, (unsigned int)(fresh + n - tally.mbufs));
