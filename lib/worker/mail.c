@@ -24,6 +24,9 @@ struct mail {
 /* Orders a mail against the end of the worker that would have run it. */
 static pthread_mutex_t stopped_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* One thing is added at a time: what a worker gives away can come back to it. */
+static pthread_mutex_t add_lock = PTHREAD_MUTEX_INITIALIZER;
+
 int
 dt_mail_init(struct dt_worker *worker)
 {
@@ -127,13 +130,24 @@ remove_poll(void *arg)
 	}
 }
 
-int
-dt_worker_add(struct dt_worker *worker, const struct dt_polled *kind, void *arg)
+static int
+add(struct dt_worker *worker, const struct dt_polled *kind, void *arg)
 {
 	struct change change = { .worker = worker, .kind = kind, .arg = arg };
 
 	dt_worker_call(worker, add_poll, &change);
 	return change.result;
+}
+
+int
+dt_worker_add(struct dt_worker *worker, const struct dt_polled *kind, void *arg)
+{
+	int err;
+
+	pthread_mutex_lock(&add_lock);
+	err = add(worker, kind, arg);
+	pthread_mutex_unlock(&add_lock);
+	return err;
 }
 
 void
@@ -142,4 +156,23 @@ dt_worker_remove(struct dt_worker *worker, const struct dt_polled *kind, void *a
 	struct change change = { .worker = worker, .kind = kind, .arg = arg };
 
 	dt_worker_call(worker, remove_poll, &change);
+}
+
+int
+dt_worker_hand_over(struct dt_worker *from, struct dt_worker *to, const struct dt_polled *kind, void *arg,
+	void (*settle)(void *self, struct dt_worker *worker), void *self)
+{
+	int err;
+
+	pthread_mutex_lock(&add_lock);
+	dt_worker_remove(from, kind, arg);
+	/* All that `from` did is seen here, and all that is done here by the next one: each mail orders it. */
+	settle(self, to);
+	err = add(to, kind, arg);
+	if (err != 0) {
+		settle(self, from);
+		add(from, kind, arg); /* into its place, which nobody else can have taken */
+	}
+	pthread_mutex_unlock(&add_lock);
+	return err;
 }

@@ -84,6 +84,18 @@ int dt_worker_add(struct dt_worker *worker, const struct dt_polled *kind, void *
 void dt_worker_remove(struct dt_worker *worker, const struct dt_polled *kind, void *arg);
 
 /**
+ * Let @p to poll @p arg instead of @p from, which polls it; returns when it does. None of @p from's polls is under way
+ * any more when the first of @p to's begins, which sees all that they did: whatever is polled keeps its order.
+ *
+ * @param settle  runs in between, in this thread: nobody polls @p arg, and @p worker is about to. If that has no room,
+ *                it runs once more for @p from
+ * @return 0; -ENOSPC: @p to polls as many as it can, and @p from goes on
+ * @note control threads
+ */
+int dt_worker_hand_over(struct dt_worker *from, struct dt_worker *to, const struct dt_polled *kind, void *arg,
+	void (*settle)(void *self, struct dt_worker *worker), void *self);
+
+/**
  * Run @p fn(@p arg) on @p worker between two polls and wait until it has returned.
  *
  * @note Any thread but a worker. May hold locks: a worker takes none. @p fn must be short.

@@ -28,17 +28,18 @@ choose_cpus(unsigned int cpus[2])
 		cpus[1] = cpus[0];
 }
 
-void
-dt_test_eal_start(void)
+static void
+start(const char *more_lcores)
 {
 	unsigned int cpus[2] = { 0, 0 };
-	char lcores[64];
+	char lcores[96];
 	char *argv[] = { (char[]){ "unit-test" }, (char[]){ "--no-huge" }, (char[]){ "-m" }, (char[]){ "128" },
 		(char[]){ "--no-pci" }, (char[]){ "--no-telemetry" }, (char[]){ "--no-shconf" },
 		(char[]){ "--log-level=*:critical" }, (char[]){ "--lcores" }, lcores, NULL };
 
 	choose_cpus(cpus);
-	snprintf(lcores, sizeof(lcores), "%d@%u,%d@%u", DT_TEST_MAIN_LCORE, cpus[0], DT_TEST_WORKER_LCORE, cpus[1]);
+	snprintf(lcores, sizeof(lcores), "%d@%u,%d@%u%s", DT_TEST_MAIN_LCORE, cpus[0], DT_TEST_WORKER_LCORE, cpus[1],
+		more_lcores);
 	if (rte_eal_init((int)RTE_DIM(argv) - 1, argv) < 0) {
 		fprintf(stderr, "EAL does not start: %s\n", rte_strerror(rte_errno));
 		exit(EXIT_FAILURE);
@@ -47,6 +48,23 @@ dt_test_eal_start(void)
 		fprintf(stderr, "there are no mbuf flags for offloads\n");
 		exit(EXIT_FAILURE);
 	}
+}
+
+void
+dt_test_eal_start(void)
+{
+	start("");
+}
+
+void
+dt_test_eal_start_two(void)
+{
+	unsigned int cpus[2] = { 0, 0 };
+	char second[32];
+
+	choose_cpus(cpus);
+	snprintf(second, sizeof(second), ",%d@%u", DT_TEST_SECOND_LCORE, cpus[0]);
+	start(second);
 }
 
 int
