@@ -64,6 +64,7 @@ pair_new(struct dt_guest *guest, unsigned int port, unsigned int i, struct dt_si
 	guest->lanes[i] = pair;
 	guest->pairs[i] = (struct dt_guest_pair){ .pair = pair, .worker = worker };
 	guest->n_pairs++;
+	dt_guest_say_moved(guest, NULL, worker);
 	return 0;
 fail:
 	rte_free(pair);

@@ -46,12 +46,17 @@ struct dt_guest_info {
 	struct dt_guest_pair_info pairs[DT_CONF_QUEUES_MAX];
 };
 
-/**
- * Choose the worker for a queue pair of a guest whose memory lies on NUMA node @p node (-1: unknown).
- * Called once for each when made, and whenever a new memory table shows another node while no ring runs.
- */
+/** Which workers poll a guest's queue pairs. Control threads, some with the guest's lock. */
 struct dt_guest_place {
+	/**
+	 * Choose the worker for a queue pair of a guest whose memory lies on NUMA node @p node (-1: unknown).
+	 * Called once for each when made, and whenever a new memory table shows another node while no ring runs.
+	 */
 	struct dt_worker *(*choose)(void *self, struct dt_worker *now, int node);
+
+	/** A queue pair that @p from polled (NULL: it is new) is @p to's now. NULL: nobody wants to know. */
+	void (*moved)(void *self, struct dt_worker *from, struct dt_worker *to);
+
 	void *self;
 };
 
@@ -91,6 +96,15 @@ unsigned int dt_guest_put(struct dt_guest *guest, unsigned int from, struct rte_
 
 /** Whether anything would be queued now. Any worker. */
 bool dt_guest_is_open(const struct dt_guest *guest);
+
+/**
+ * Let @p worker poll a queue pair from now on; whatever the guest does meanwhile, no packet is lost or overtaken.
+ *
+ * @param ret_from  the worker that did
+ * @return 0, also if it is the same one; -ENOSPC: @p worker polls as many things as it can
+ * @note control threads; waits for both workers, and for what the front end is just being answered
+ */
+int dt_guest_move(struct dt_guest *guest, unsigned int pair, struct dt_worker *worker, struct dt_worker **ret_from);
 
 /** What waits for the guest at one of its queue pairs. */
 struct dt_lane *dt_guest_lane(struct dt_guest *guest, unsigned int pair);

@@ -157,6 +157,14 @@ void dt_guest_resume(struct dt_guest *guest);
 /** Spread packets over receive queues that run and that the driver has begun to fill, too. Also now and then. */
 void dt_guest_join(struct dt_guest *guest);
 
+/* ---- move.c; with the lock held ---- */
+
+/** Let another worker poll queue pair @p i. @return 0; -ENOSPC: it has no room */
+int dt_guest_hand_over(struct dt_guest *guest, unsigned int i, struct dt_worker *to);
+
+/** Have it known that a worker polls a pair that @p from polled before, NULL: nobody. */
+void dt_guest_say_moved(const struct dt_guest *guest, struct dt_worker *from, struct dt_worker *to);
+
 /* ---- memory.c; with the lock held ---- */
 
 /** Forget the memory table; no ring runs. */

@@ -9,7 +9,6 @@
 #include <rte_vhost.h>
 
 #include "gmem.h"
-#include "pool.h"
 
 void
 dt_guest_drop_memory(struct dt_guest *guest)
@@ -30,22 +29,16 @@ node_of(const struct dt_gmem *mem)
 	return node;
 }
 
-/* A worker on the memory's node is worth a move, while no ring runs and nobody can notice. */
+/* A worker on the memory's node is worth a move, while no ring runs and nobody waits for it. */
 static void
-move_near_memory(struct dt_guest *guest, struct dt_guest_pair *pair)
+move_near_memory(struct dt_guest *guest, unsigned int i)
 {
-	struct dt_worker *worker = guest->place.choose(guest->place.self, pair->worker, guest->memory_node);
-	int err;
+	struct dt_worker *now = guest->pairs[i].worker;
+	struct dt_worker *near = guest->place.choose(guest->place.self, now, guest->memory_node);
 
-	if (worker == pair->worker)
-		return;
-	dt_worker_remove(pair->worker, &dt_pair_polled, pair->pair);
-	pair->pair->pool = dt_pool_of(dt_worker_memory(worker)); /* nobody polls it now */
-	err = dt_worker_add(worker, &dt_pair_polled, pair->pair);
-	if (err == 0)
-		pair->worker = worker;
-	else if (dt_worker_add(pair->worker, &dt_pair_polled, pair->pair) != 0)
-		DT_LOG(ERR, "guest '%s': no worker has room for it", guest->conf->name);
+	if (near != now && dt_guest_hand_over(guest, i, near) != 0)
+		GUEST_SAY(guest, WARNING, "queue pair %u stays at lcore %u: lcore %u polls as many queues as it can", i,
+			dt_worker_lcore(now), dt_worker_lcore(near));
 }
 
 static bool
@@ -76,7 +69,7 @@ note_node(struct dt_guest *guest)
 	guest->memory_node = node;
 	for (unsigned int i = 0; i < guest->n_pairs; i++) {
 		if (may_move)
-			move_near_memory(guest, &guest->pairs[i]);
+			move_near_memory(guest, i);
 		warn_of_distance(guest, guest->pairs[i].worker);
 	}
 }

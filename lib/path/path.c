@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "path.h"
+#include "internal.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,49 +14,7 @@
 #include "fdb.h"
 #include "log.h"
 #include "node.h"
-#include "place.h"
 #include "pool.h"
-
-struct dt_path {
-	const struct dt_conf *conf;
-	unsigned int n_ports;
-	struct dt_ledger_port *ports; /* names and kinds */
-	struct dt_uplink **uplinks; /* port numbers 0 to n_uplinks - 1 */
-	struct dt_guest **guests; /* port numbers from n_uplinks on */
-	struct dt_ingress **ingress; /* of each port, one for each of its queue pairs */
-	unsigned int n_bridges;
-	struct dt_bridge *bridges; /* one for each uplink, and a last one for guests without */
-
-	pthread_mutex_t place_lock; /* guards load: guests choose on the library's thread too */
-	unsigned int *load; /* queue pairs of each worker */
-};
-
-/* ---- workers ---- */
-
-static struct dt_worker *
-choose_worker(void *self, struct dt_worker *now, int node)
-{
-	struct dt_path *path = self;
-	unsigned int n = dt_workers_count();
-	struct dt_place_worker workers[RTE_MAX_LCORE];
-	int now_index = -1;
-	unsigned int chosen;
-
-	pthread_mutex_lock(&path->place_lock);
-	for (unsigned int i = 0; i < n; i++) {
-		struct dt_worker *worker = dt_worker_at(i);
-
-		workers[i] = (struct dt_place_worker){ .node = dt_worker_node(worker), .n_pairs = path->load[i] };
-		if (worker == now)
-			now_index = (int)i;
-	}
-	chosen = dt_place_choose(workers, n, now_index, node);
-	if (now_index >= 0)
-		path->load[now_index]--;
-	path->load[chosen]++;
-	pthread_mutex_unlock(&path->place_lock);
-	return dt_worker_at(chosen);
-}
 
 /* ---- bridges ---- */
 
@@ -159,7 +116,8 @@ uplink_add(struct dt_path *path, unsigned int i, char error[static DT_ERROR_SIZE
 	bridge->members[bridge->n_members++].uplink = path->uplinks[i];
 	for (unsigned int q = 0; q < conf->n_queues; q++) {
 		sinks[q] = sink_into(&path->ingress[i][q]);
-		workers[q] = choose_worker(path, NULL, dt_uplink_node(path->uplinks[i]));
+		workers[q] = dt_path_choose(path, NULL, dt_uplink_node(path->uplinks[i]));
+		dt_path_count(path, NULL, workers[q]);
 	}
 	if (any_has_several_queues(path->conf, i))
 		dt_uplink_spread(path->uplinks[i]);
@@ -170,7 +128,7 @@ static int
 guest_add(struct dt_path *path, unsigned int i)
 {
 	const struct dt_conf_guest *conf = &path->conf->guests[i];
-	struct dt_guest_place place = { .choose = choose_worker, .self = path };
+	struct dt_guest_place place = { .choose = dt_path_choose, .moved = dt_path_count, .self = path };
 	struct dt_bridge *bridge = bridge_of(path, conf);
 	unsigned int port = path->conf->n_uplinks + i;
 	struct dt_sink sinks[DT_CONF_QUEUES_MAX];
@@ -332,6 +290,7 @@ dt_path_new(const struct dt_conf *conf, struct dt_path **ret_path, char error[st
 	error[0] = '\0';
 	path->conf = conf;
 	pthread_mutex_init(&path->place_lock, NULL);
+	pthread_mutex_init(&path->move_lock, NULL);
 	err = build(path, error);
 	if (err != 0) {
 		if (error[0] == '\0')
@@ -390,6 +349,7 @@ dt_path_free(struct dt_path *path)
 	}
 	dt_ledger_fini();
 	dt_pool_fini();
+	pthread_mutex_destroy(&path->move_lock);
 	pthread_mutex_destroy(&path->place_lock);
 	free(path->bridges);
 	free(path->ingress);

@@ -37,6 +37,21 @@ void dt_path_free(struct dt_path *path);
 /** Look at links and queues, and say what changed. Main thread, some times a second. */
 void dt_path_tick(struct dt_path *path);
 
+/**
+ * Let the worker on @p lcore poll a queue pair from now on; no packet is lost or overtaken.
+ *
+ * @param pair      below dt_path_n_pairs()
+ * @param ret_from  the lcore that polled it; the same one if there was nothing to do
+ * @param error     receives one line that names object, fault and remedy
+ * @return 0; -ENOENT: no such queue pair; -ENODEV: no such worker; -ENOSPC: it polls as many as it can
+ * @note control threads, until dt_path_stop()
+ */
+int dt_path_move(struct dt_path *path, unsigned int port, unsigned int pair, unsigned int lcore, unsigned int *ret_from,
+	char error[static DT_ERROR_SIZE]);
+
+/** Queue pairs of a port, whether they are in use or not. */
+unsigned int dt_path_n_pairs(const struct dt_path *path, unsigned int port);
+
 /** Ports by number, as in the ledger: the uplinks first, then the guests. */
 unsigned int dt_path_n_ports(const struct dt_path *path);
 unsigned int dt_path_n_uplinks(const struct dt_path *path);

@@ -30,7 +30,8 @@ queues_of(const struct dt_path *path, unsigned int lcore, size_t *ret_len)
 		for (unsigned int q = 0; q < n; q++) {
 			char name[DT_NAME_SIZE + 16];
 
-			if ((uplink != NULL ? dt_uplink_lcore(uplink, q) : info.pairs[q].lcore) != lcore)
+			if ((uplink != NULL ? dt_worker_lcore(dt_uplink_worker(uplink, q)) : info.pairs[q].lcore) !=
+				lcore)
 				continue;
 			snprintf(name, sizeof(name), "%s:%u", dt_path_name(path, port), q);
 			*ret_len += strlen(name) + 4;

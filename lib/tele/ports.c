@@ -206,13 +206,37 @@ add_offloads(struct rte_tel_data *data, const char *key, uint64_t offloads, cons
 	rte_tel_data_add_dict_container(data, key, names, 0);
 }
 
+/* "pairs": {"0": {"held": 0, "lcore": 1, "lcore_node": 0}, ...} */
+static void
+add_queues(struct rte_tel_data *data, struct dt_uplink *uplink)
+{
+	struct rte_tel_data *pairs = rte_tel_data_alloc();
+
+	if (pairs == NULL)
+		return;
+	rte_tel_data_start_dict(pairs);
+	for (unsigned int q = 0; q < dt_uplink_conf(uplink)->n_queues; q++) {
+		const struct dt_worker *worker = dt_uplink_worker(uplink, q);
+		struct rte_tel_data *one = rte_tel_data_alloc();
+
+		if (one == NULL)
+			break;
+		rte_tel_data_start_dict(one);
+		rte_tel_data_add_dict_uint(one, "held", dt_lane_count(dt_uplink_lane(uplink, q)));
+		rte_tel_data_add_dict_uint(one, "lcore", dt_worker_lcore(worker));
+		rte_tel_data_add_dict_int(one, "lcore_node", dt_worker_node(worker));
+		dt_tele_add_numbered(pairs, q, one);
+	}
+	rte_tel_data_add_dict_container(data, "pairs", pairs, 0);
+}
+
 static void
 add_uplink(struct rte_tel_data *data, struct dt_uplink *uplink)
 {
 	const struct dt_conf_uplink *conf = dt_uplink_conf(uplink);
 	struct rte_tel_data *lost = rte_tel_data_alloc();
 	struct dt_uplink_info info;
-	unsigned int lcore = dt_uplink_lcore(uplink, 0);
+	const struct dt_worker *worker = dt_uplink_worker(uplink, 0);
 
 	dt_uplink_info(uplink, &info);
 	rte_tel_data_add_dict_string(data, "device", conf->device);
@@ -225,7 +249,8 @@ add_uplink(struct rte_tel_data *data, struct dt_uplink *uplink)
 	rte_tel_data_add_dict_uint(data, "queues", conf->n_queues);
 	rte_tel_data_add_dict_uint(data, "queue_len", conf->queue_len);
 	rte_tel_data_add_dict_string(data, "promiscuous", conf->promiscuous ? "on" : "off");
-	add_place(data, lcore, (int)rte_lcore_to_socket_id(lcore), info.node);
+	add_place(data, dt_worker_lcore(worker), dt_worker_node(worker), info.node);
+	add_queues(data, uplink);
 	add_offloads(data, "rx_offloads", info.rx_offloads, rte_eth_dev_rx_offload_name);
 	add_offloads(data, "tx_offloads", info.tx_offloads, rte_eth_dev_tx_offload_name);
 	rte_tel_data_add_dict_string(data, "gro", conf->gro ? "on" : "off");

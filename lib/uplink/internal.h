@@ -14,12 +14,14 @@ struct dt_uplink_queue {
 	struct dt_lane lane;
 	struct dt_sink sink;
 	struct dt_uplink *uplink;
-	struct dt_worker *worker;
 	uint16_t device;
 	uint16_t index;
 	unsigned int at_in; /* the uplink's accounts */
 	unsigned int at_out;
 	void *gro; /* librte_gro's; NULL: nothing is merged */
+
+	/* control writes and reads */
+	struct dt_worker *worker; /* that polls it */
 
 	/* the worker writes, any thread reads */
 	uint64_t merged; /* packets that became part of others as they came in */

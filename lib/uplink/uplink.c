@@ -268,10 +268,30 @@ dt_uplink_is_open(const struct dt_uplink *uplink)
 	return uplink->queues != NULL && dt_lane_is_open(&uplink->queues[0].lane);
 }
 
-unsigned int
-dt_uplink_lcore(const struct dt_uplink *uplink, unsigned int queue)
+struct dt_worker *
+dt_uplink_worker(const struct dt_uplink *uplink, unsigned int queue)
 {
-	return dt_worker_lcore(uplink->queues[queue].worker);
+	return __atomic_load_n(&uplink->queues[queue].worker, __ATOMIC_ACQUIRE);
+}
+
+struct dt_lane *
+dt_uplink_lane(struct dt_uplink *uplink, unsigned int queue)
+{
+	return &uplink->queues[queue].lane;
+}
+
+static void
+settle(void *queue, struct dt_worker *worker)
+{
+	__atomic_store_n(&((struct dt_uplink_queue *)queue)->worker, worker, __ATOMIC_RELEASE);
+}
+
+int
+dt_uplink_move(struct dt_uplink *uplink, unsigned int index, struct dt_worker *worker)
+{
+	struct dt_uplink_queue *queue = &uplink->queues[index];
+
+	return dt_worker_hand_over(queue->worker, worker, &dt_uplink_polled, queue, settle, queue);
 }
 
 const struct dt_conf_uplink *

@@ -91,7 +91,20 @@ unsigned int dt_uplink_put(
 /** Whether anything would be queued now. */
 bool dt_uplink_is_open(const struct dt_uplink *uplink);
 
-unsigned int dt_uplink_lcore(const struct dt_uplink *uplink, unsigned int queue);
+/** The worker that polls a queue pair. Control threads. */
+struct dt_worker *dt_uplink_worker(const struct dt_uplink *uplink, unsigned int queue);
+
+/** What waits for the NIC at one of its queue pairs. */
+struct dt_lane *dt_uplink_lane(struct dt_uplink *uplink, unsigned int queue);
+
+/**
+ * Let @p worker poll a queue pair from now on, which another does; no packet is lost or overtaken. The NIC's rings and
+ * the lane stay where they are, and so does their memory.
+ *
+ * @return 0; -ENOSPC: @p worker polls as many things as it can
+ * @note control threads, one at a time; waits for both workers
+ */
+int dt_uplink_move(struct dt_uplink *uplink, unsigned int queue, struct dt_worker *worker);
 
 const struct dt_conf_uplink *dt_uplink_conf(const struct dt_uplink *uplink);
 

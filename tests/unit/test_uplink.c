@@ -291,7 +291,7 @@ an_uplink_tells_what_it_is(void **state)
 	assert_in_range(need.large, 5 * DT_TEST_NIC_LANE, 2000);
 	assert_int_equal(need.nic_rx, 64);
 	assert_ptr_equal(dt_uplink_conf(nic->uplink), &nic->conf);
-	assert_int_equal(dt_uplink_lcore(nic->uplink, 0), DT_TEST_WORKER_LCORE);
+	assert_int_equal(dt_worker_lcore(dt_uplink_worker(nic->uplink, 0)), DT_TEST_WORKER_LCORE);
 }
 
 static void
