@@ -9,8 +9,11 @@
 
 #include "compat.h"
 
-/* A handler: fill @p data, of which nothing is begun yet. */
+/* A handler: look, and fill @p data, of which nothing is begun yet. */
 typedef void (*dt_tele_fn)(const struct dt_path *path, const char *params, struct rte_tel_data *data);
+
+/* The same for one that changes something. */
+typedef void (*dt_tele_act)(struct dt_path *path, const char *params, struct rte_tel_data *data);
 
 void dt_tele_ports(const struct dt_path *path, const char *params, struct rte_tel_data *data);
 void dt_tele_port(const struct dt_path *path, const char *params, struct rte_tel_data *data);
@@ -18,6 +21,7 @@ void dt_tele_drops(const struct dt_path *path, const char *params, struct rte_te
 void dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_data *data);
 void dt_tele_reasons(const struct dt_path *path, const char *params, struct rte_tel_data *data);
 void dt_tele_explain(const struct dt_path *path, const char *params, struct rte_tel_data *data);
+void dt_tele_move(struct dt_path *path, const char *params, struct rte_tel_data *data);
 
 /** Answer {"error": text}. */
 void dt_tele_error(struct rte_tel_data *data, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -132,20 +132,24 @@ balance(const struct dt_path *path, const char *params, struct rte_tel_data *dat
 
 static const struct {
 	const char *name;
-	dt_tele_fn fn;
+	dt_tele_fn read; /* one of the two */
+	dt_tele_act act;
 	const char *help;
 } commands[] = {
-	{ "/dptap/info", info, "Version, uptime, configuration, mbufs. No parameters" },
-	{ "/dptap/ports", dt_tele_ports,
+	{ "/dptap/info", info, NULL, "Version, uptime, configuration, mbufs. No parameters" },
+	{ "/dptap/ports", dt_tele_ports, NULL,
 		"All ports with their state and drops. Parameter: number to begin with, or none" },
-	{ "/dptap/port", dt_tele_port, "One port: state, settings, counters. Parameter: name" },
-	{ "/dptap/drops", dt_tele_drops,
+	{ "/dptap/port", dt_tele_port, NULL, "One port: state, settings, counters. Parameter: name" },
+	{ "/dptap/drops", dt_tele_drops, NULL,
 		"Dropped packets by reason and cause. Parameter: name of a port, or none for all" },
-	{ "/dptap/lcores", dt_tele_lcores,
+	{ "/dptap/lcores", dt_tele_lcores, NULL,
 		"Workers: cycles, queues, counters. Parameter: lcore to begin with, or none" },
-	{ "/dptap/reasons", dt_tele_reasons, "All drop reasons with their causes. No parameters" },
-	{ "/dptap/explain", dt_tele_explain, "What a reason or cause means, and what to do. Parameter: its name" },
-	{ "/dptap/balance", balance, "received + created = delivered + dropped + held. No parameters" },
+	{ "/dptap/reasons", dt_tele_reasons, NULL, "All drop reasons with their causes. No parameters" },
+	{ "/dptap/explain", dt_tele_explain, NULL,
+		"What a reason or cause means, and what to do. Parameter: its name" },
+	{ "/dptap/move", NULL, dt_tele_move,
+		"Let another worker poll a queue pair. Parameters: name of a port, number of the pair, lcore" },
+	{ "/dptap/balance", balance, NULL, "received + created = delivered + dropped + held. No parameters" },
 };
 
 static int
@@ -155,10 +159,12 @@ dispatch(const char *cmd, const char *params, struct rte_tel_data *data)
 	for (unsigned int i = 0; i < RTE_DIM(commands); i++) {
 		if (strcmp(cmd, commands[i].name) != 0)
 			continue;
-		if (served != NULL)
-			commands[i].fn(served, params, data);
-		else
+		if (served == NULL)
 			dt_tele_error(data, "dptap is not running (any more)");
+		else if (commands[i].act != NULL)
+			commands[i].act(served, params, data);
+		else
+			commands[i].read(served, params, data);
 		break;
 	}
 	pthread_rwlock_unlock(&lock);

@@ -2,8 +2,9 @@
 /**
  * Telemetry: what DPDK's socket answers under /dptap/.
  *
- * Handlers run on the library's thread, one connection each, and only read; no worker waits for one. Registered by the
- * application before workers run; the library keeps them for good, so that they answer an error once stopped.
+ * Handlers run on the library's thread, one connection each; no worker waits for one. All but /dptap/move only read.
+ * Registered by the application before workers run; the library keeps them for good, so that they answer an error once
+ * stopped.
  */
 #ifndef DT_TELE_H
 #define DT_TELE_H

@@ -5,10 +5,8 @@
 vm0 has four pairs, the others one; two workers share the work.
 """
 
-import collections
 import os
 import random
-import struct
 import sys
 import tempfile
 
@@ -16,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 
 # pylint: disable=wrong-import-position
 from dptap import Dptap, guest, uplink
+from flows import FLOWS, Flows
 from frames import BROADCAST, frame, mac, text
 from stage import Stage, bridge, mac_of
 from testing import check, equal, main, scenario, wait_until
@@ -23,97 +22,6 @@ from uplink import Nic
 
 PORTS = ("vm0", "vm1", "net_null0")
 PAIRS = 4
-FLOWS = 64
-IPV4, UDP = 0x0800, 17
-
-
-def flow_frame(dst, src, flow, number, size=80):
-    """A UDP datagram of a flow, whose payload begins with the flow's number and its own."""
-    payload = struct.pack("!II", flow, number).ljust(size - 42, b"\x5a")
-    udp = struct.pack("!HHHH", 1024 + flow, 4789, 8 + len(payload), 0) + payload
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), number & 0xFFFF, 0, 64, UDP, 0,
-                     bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2)))
-    return dst + src + struct.pack("!H", IPV4) + ip + udp
-
-
-def read_flow(frame):
-    """(flow, number) of such a frame."""
-    return struct.unpack_from("!II", frame, 42)
-
-
-class Flows:
-    """Traffic of many flows from one to another, kept going by calls; the receiver's pairs are told apart."""
-
-    def __init__(self, sender, receiver, src, dst):
-        self.sender, self.receiver = sender, receiver
-        self.addresses = (dst, src)
-        self.sent = collections.Counter()
-        self.next = collections.Counter()
-        self.last = {}
-        self.early = set()
-        self.pairs_of = collections.defaultdict(set)
-        self.n_sent = self.n_got = 0
-
-    def _look(self):
-        """Take what has arrived, at one pair after the other."""
-        for pair in self.receiver.pairs:
-            for got in pair.poll():
-                flow, number = read_flow(got.frame)
-                equal(got.frame, flow_frame(*self.addresses, flow, number, len(got.frame)),
-                      f"frame {number} of flow {flow}")
-                check(number > self.last.get((pair.number, flow), -1), f"frame {number} of flow {flow} was overtaken "
-                      f"at pair {pair.number} by frame {self.last.get((pair.number, flow))}")
-                self.last[pair.number, flow] = number
-                self.early.add((flow, number))
-                self.pairs_of[flow].add(pair.number)
-                self.n_got += 1
-        for flow in {flow for flow, _ in self.early}:
-            while (flow, self.next[flow]) in self.early:
-                self.early.remove((flow, self.next[flow]))
-                self.next[flow] += 1
-
-    def hear(self):
-        """Take what has arrived: each flow's frames come whole and in order.
-
-        A flow that has moved may be seen at its new pair first, since that is looked at earlier; what it left at the
-        old one has arrived before and is found at the next look.
-        """
-        self._look()
-        early = set(self.early)
-        self._look()
-        early &= self.early
-        check(not early, f"frames (flow, number) that have overtaken others: {sorted(early)[:5]}, "
-              f"next of these flows: {[self.next[flow] for flow, _ in sorted(early)[:5]]}")
-
-    def say(self, n=FLOWS, pair=0, window=512, flows=range(FLOWS)):
-        """Send n frames, of these flows in turn, by one pair of the sender; no more than `window` are under way."""
-        way = self.sender.pairs[pair]
-
-        def there_is_room():
-            way.reap_sent()
-            self.hear()
-            return self.n_sent - self.n_got <= window and len(way.from_guest.free) >= n
-
-        wait_until(there_is_room, lambda: f"{self.n_sent} frames: {self.n_got} came", pause=0.0002)
-        for i in range(n):
-            flow = flows[i % len(flows)]
-            way.post(flow_frame(*self.addresses, flow, self.sent[flow], 80 + flow))
-            self.sent[flow] += 1
-        self.n_sent += n
-        way.publish()
-
-    def end(self):
-        """All that was said has been heard; how many frames."""
-        for pair in self.sender.pairs:
-            pair.wait_sent(self.hear)
-        wait_until(lambda: self.hear() or self.n_got >= self.n_sent,
-                   lambda: f"{self.n_sent} frames: {self.n_got} came")
-        equal(self.next, self.sent, "frames of each flow")
-        return self.n_sent
-
-    def pairs(self):
-        """The pairs that any flow was seen at."""
-        return set().union(*self.pairs_of.values())
 
 
 def between(stage, sender, receiver):

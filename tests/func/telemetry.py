@@ -221,8 +221,8 @@ def a_list_begins_at_a_number_or_says_what_it_wants(stage):
 def every_endpoint_is_listed_and_explains_itself(stage):
     mine = [name for name in json.loads(stage.dptap.tele_raw("/"))["/"] if name.startswith("/dptap/")]
 
-    equal(sorted(mine), ["/dptap/" + name for name in ("balance", "drops", "explain", "info", "lcores", "port", "ports",
-                                                       "reasons")], "endpoints")
+    equal(sorted(mine), ["/dptap/" + name for name in ("balance", "drops", "explain", "info", "lcores", "move", "port",
+                                                       "ports", "reasons")], "endpoints")
     for name in mine:
         help_ = json.loads(stage.dptap.tele_raw(f"/help,{name}"))["/help"]
         check(len(help_[name]) > 10, f"help of {name} is {help_}")

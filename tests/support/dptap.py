@@ -38,6 +38,12 @@ def lcores(n_workers=1):
     return ",".join([f"0@{have[0]}"] + [f"{i + 1}@{rest[i % len(rest)]}" for i in range(n_workers)])
 
 
+def crowded_lcores(n_workers):
+    """--lcores for a control lcore and some workers all over the CPUs, which interrupt each other amid their polls."""
+    have = cpus()
+    return ",".join(f"{i}@{have[i % len(have)]}" for i in range(n_workers + 1))
+
+
 def runtime_dir():
     """Where DPDK keeps what processes of one --file-prefix share."""
     if os.geteuid() == 0:
