@@ -2,6 +2,8 @@
 #include "lane.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <rte_errno.h>
 #include <rte_ring_peek.h>
@@ -21,6 +23,7 @@ dt_lane_init(struct dt_lane *lane, const char *name, unsigned int at, unsigned i
 		.large_max = dt_pool_lane_large(len),
 		.full_cause = closed_cause,
 		.closed_cause = closed_cause,
+		.node = node,
 	};
 	lane->ring = rte_ring_create(name, len, node, flags);
 	if (lane->ring == NULL)
@@ -36,6 +39,44 @@ dt_lane_fini(struct dt_lane *lane)
 {
 	rte_ring_free(lane->ring);
 	lane->ring = NULL;
+}
+
+/* A lane that has moved says where to: "dt_lane_1_0@1". */
+static void
+name_at(char name[static RTE_RING_NAMESIZE], const struct rte_ring *ring, int node)
+{
+	int len = (int)strcspn(ring->name, "@");
+
+	snprintf(name, RTE_RING_NAMESIZE, "%.*s@%d", len, ring->name, node);
+}
+
+int
+dt_lane_move_begin(struct dt_lane *to, const struct dt_lane *from, int node)
+{
+	char name[RTE_RING_NAMESIZE];
+
+	name_at(name, from->ring, node);
+	*to = (struct dt_lane){ .node = node };
+	to->ring = rte_ring_create(name, from->ring->capacity, node, (unsigned int)from->ring->flags);
+	return to->ring != NULL ? 0 : -rte_errno;
+}
+
+void
+dt_lane_move(struct dt_lane *to, const struct dt_lane *from)
+{
+	struct rte_ring *ring = to->ring;
+	int node = to->node;
+
+	*to = *from;
+	to->ring = ring;
+	to->node = node;
+}
+
+void
+dt_lane_move_end(const struct dt_lane *to, struct dt_lane *from)
+{
+	dt_ledger_watch_instead(from->ring, to->ring);
+	dt_lane_fini(from);
 }
 
 void

@@ -23,6 +23,7 @@ struct dt_lane {
 	struct rte_ring *ring;
 	unsigned int at; /* the egress port's outward account */
 	uint32_t large_max; /* mbufs that frames of several may have here */
+	int node; /* where its memory was asked for; -1: anywhere */
 
 	/* control writes, producers read */
 	struct dt_bell *bell; /* to be rung for the consumer, NULL: that never sleeps */
@@ -62,6 +63,19 @@ int dt_lane_init(struct dt_lane *lane, const char *name, unsigned int at, unsign
 
 /** Free an empty lane. */
 void dt_lane_fini(struct dt_lane *lane);
+
+/**
+ * Move a lane to another NUMA node, in three steps: have memory there; make the new lane what the old one is, on the
+ * consumer; and free the old one, once nobody looks at it any more.
+ *
+ * Before the second step, the old one is closed and empty, and whoever saw it open has begun a new round since
+ * (dt_workers_pass()). The new one takes its place in the books. Control.
+ *
+ * @return 0; -ENOMEM: there is none on @p node
+ */
+int dt_lane_move_begin(struct dt_lane *to, const struct dt_lane *from, int node);
+void dt_lane_move(struct dt_lane *to, const struct dt_lane *from);
+void dt_lane_move_end(const struct dt_lane *to, struct dt_lane *from);
 
 /**
  * Say who has to be woken for what comes, NULL: nobody.

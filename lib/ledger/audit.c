@@ -2,6 +2,7 @@
 #include "ledger.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,27 +17,43 @@ struct watch {
 	const struct rte_ring *ring;
 };
 
+static pthread_mutex_t watches_lock = PTHREAD_MUTEX_INITIALIZER; /* guards both, and that their rings are there */
 static struct watch *watches;
 static unsigned int n_watches;
 
 int
 dt_ledger_watch(unsigned int at, const struct rte_ring *ring)
 {
-	struct watch *grown = realloc(watches, (n_watches + 1) * sizeof(*watches));
+	struct watch *grown;
 
-	if (grown == NULL)
-		return -ENOMEM;
-	watches = grown;
-	watches[n_watches++] = (struct watch){ .at = at, .ring = ring };
-	return 0;
+	pthread_mutex_lock(&watches_lock);
+	grown = realloc(watches, (n_watches + 1) * sizeof(*watches));
+	if (grown != NULL) {
+		watches = grown;
+		watches[n_watches++] = (struct watch){ .at = at, .ring = ring };
+	}
+	pthread_mutex_unlock(&watches_lock);
+	return grown != NULL ? 0 : -ENOMEM;
+}
+
+void
+dt_ledger_watch_instead(const struct rte_ring *ring, const struct rte_ring *other)
+{
+	pthread_mutex_lock(&watches_lock);
+	for (unsigned int i = 0; i < n_watches; i++)
+		if (watches[i].ring == ring)
+			watches[i].ring = other;
+	pthread_mutex_unlock(&watches_lock);
 }
 
 void
 dt_watch_clear(void)
 {
+	pthread_mutex_lock(&watches_lock);
 	free(watches);
 	watches = NULL;
 	n_watches = 0;
+	pthread_mutex_unlock(&watches_lock);
 }
 
 uint64_t
@@ -44,9 +61,11 @@ dt_ledger_held(unsigned int at)
 {
 	uint64_t held = 0;
 
+	pthread_mutex_lock(&watches_lock);
 	for (unsigned int i = 0; i < n_watches; i++)
 		if (watches[i].at == at)
 			held += rte_ring_count(watches[i].ring);
+	pthread_mutex_unlock(&watches_lock);
 	return held;
 }
 

@@ -178,10 +178,13 @@ void dt_ledger_sum(unsigned int at, struct dt_account *ret_sum);
 /** All that an account dropped, over its causes. */
 struct dt_count dt_account_dropped(const struct dt_account *account);
 
-/** Let what waits in @p ring, which outlives the books, count as held by @p at. Main lcore, before workers run. */
+/** Let what waits in @p ring, which outlives the books, count as held by @p at. @return 0; -ENOMEM. Control threads */
 int dt_ledger_watch(unsigned int at, const struct rte_ring *ring);
 
-/** Packets that wait in the lanes of @p at. */
+/** From now on @p other, which outlives the books, stands in the place of @p ring, which may go; both are empty. */
+void dt_ledger_watch_instead(const struct rte_ring *ring, const struct rte_ring *other);
+
+/** Packets that wait in the lanes of @p at. Not on a worker. */
 uint64_t dt_ledger_held(unsigned int at);
 
 enum dt_verdict {

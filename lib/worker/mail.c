@@ -98,8 +98,22 @@ struct change {
 	struct dt_worker *worker;
 	const struct dt_polled *kind;
 	void *arg;
+	void *other; /* in place of arg */
+	void (*copy)(void *other, const void *arg);
 	int result;
 };
+
+/* @return what the change is about, NULL: the worker does not poll it */
+static struct poll *
+find_poll(const struct change *change)
+{
+	struct dt_worker *worker = change->worker;
+
+	for (unsigned int i = 0; i < worker->n_polls; i++)
+		if (worker->kinds[i] == change->kind && worker->polls[i].arg == change->arg)
+			return &worker->polls[i];
+	return NULL;
+}
 
 static void
 add_poll(void *arg)
@@ -120,14 +134,23 @@ remove_poll(void *arg)
 {
 	struct change *change = arg;
 	struct dt_worker *worker = change->worker;
+	struct poll *poll = find_poll(change);
 
-	for (unsigned int i = 0; i < worker->n_polls; i++) {
-		if (worker->kinds[i] != change->kind || worker->polls[i].arg != change->arg)
-			continue;
-		worker->polls[i] = worker->polls[--worker->n_polls];
-		worker->kinds[i] = worker->kinds[worker->n_polls];
+	if (poll == NULL)
 		return;
-	}
+	*poll = worker->polls[--worker->n_polls];
+	worker->kinds[poll - worker->polls] = worker->kinds[worker->n_polls];
+}
+
+static void
+replace_poll(void *arg)
+{
+	struct change *change = arg;
+	struct poll *poll = find_poll(change);
+
+	change->copy(change->other, change->arg);
+	if (poll != NULL)
+		poll->arg = change->other;
 }
 
 static int
@@ -175,4 +198,13 @@ dt_worker_hand_over(struct dt_worker *from, struct dt_worker *to, const struct d
 	}
 	pthread_mutex_unlock(&add_lock);
 	return err;
+}
+
+void
+dt_worker_replace(struct dt_worker *worker, const struct dt_polled *kind, void *arg, void *other,
+	void (*copy)(void *other, const void *arg))
+{
+	struct change change = { .worker = worker, .kind = kind, .arg = arg, .other = other, .copy = copy };
+
+	dt_worker_call(worker, replace_poll, &change);
 }

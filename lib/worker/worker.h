@@ -96,6 +96,15 @@ int dt_worker_hand_over(struct dt_worker *from, struct dt_worker *to, const stru
 	void (*settle)(void *self, struct dt_worker *worker), void *self);
 
 /**
+ * Let @p worker poll @p other instead of @p arg, in its place; returns when it will not touch @p arg again.
+ *
+ * @param copy  runs on the worker, which polls neither of the two meanwhile: make @p other what @p arg is by then
+ * @note control threads
+ */
+void dt_worker_replace(struct dt_worker *worker, const struct dt_polled *kind, void *arg, void *other,
+	void (*copy)(void *other, const void *arg));
+
+/**
  * Run @p fn(@p arg) on @p worker between two polls and wait until it has returned.
  *
  * @note Any thread but a worker. May hold locks: a worker takes none. @p fn must be short.

@@ -137,6 +137,39 @@ what_is_removed_is_never_touched_again(void **state)
 	assert_true(stays.rounds > rounds);
 }
 
+/* On the worker. */
+static void
+take_over(void *other, const void *arg)
+{
+	struct polled *to = other;
+	const struct polled *from = arg;
+
+	assert_int_equal(to->rounds, 0);
+	*to = *from;
+	to->moved = rte_lcore_id();
+}
+
+static void
+what_is_replaced_goes_on_as_it_was_and_is_never_touched_again(void **state)
+{
+	struct polled gone = { 0 }, other = { 0 };
+	unsigned int rounds;
+
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &gone), 0);
+	dt_workers_pass();
+
+	dt_worker_replace(worker, &polled_kind, &gone, &other, take_over);
+	rounds = gone.rounds;
+	dt_workers_pass();
+	dt_workers_pass();
+	dt_worker_remove(worker, &polled_kind, &other);
+
+	assert_true(rounds > 0);
+	assert_int_equal(gone.rounds, rounds);
+	assert_true(other.rounds > rounds);
+	assert_int_equal(other.moved, DT_TEST_WORKER_LCORE);
+}
+
 static void
 removing_what_is_not_polled_changes_nothing(void **state)
 {
@@ -359,6 +392,7 @@ main(void)
 		RUNNING(mail_runs_on_the_worker_before_the_call_returns),
 		RUNNING(what_is_added_is_polled_on_the_worker),
 		RUNNING(what_is_removed_is_never_touched_again),
+		RUNNING(what_is_replaced_goes_on_as_it_was_and_is_never_touched_again),
 		RUNNING(removing_what_is_not_polled_changes_nothing),
 		RUNNING(a_pass_lasts_a_whole_round),
 		STOPPED(a_full_worker_takes_no_more),
