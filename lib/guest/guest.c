@@ -95,6 +95,7 @@ dt_guest_new(const struct dt_conf_guest *conf, unsigned int port, const struct d
 	guest->vid = -1;
 	guest->fd = -1;
 	guest->memory_node = -1;
+	guest->placed_node = -1;
 	guest->n_rings = DT_RINGS * conf->n_queues;
 	dt_spread_set(&guest->spread, (const uint8_t[]){ 0 }, 1);
 	pthread_mutex_init(&guest->lock, NULL);
@@ -178,7 +179,7 @@ dt_guest_free(struct dt_guest *guest)
 struct dt_lane *
 dt_guest_lane(struct dt_guest *guest, unsigned int pair)
 {
-	return &guest->lanes[pair]->lane;
+	return dt_guest_lane_now(guest, pair);
 }
 
 const struct dt_conf_guest *
@@ -190,7 +191,7 @@ dt_guest_conf(const struct dt_guest *guest)
 static const struct dt_vq *
 vq_of(const struct dt_guest *guest, unsigned int ring)
 {
-	return &guest->lanes[ring / DT_RINGS]->vq[ring % DT_RINGS];
+	return &guest->pairs[ring / DT_RINGS].pair->vq[ring % DT_RINGS];
 }
 
 static enum dt_guest_state

@@ -14,6 +14,7 @@
 
 #include "fit.h"
 #include "log.h"
+#include "node.h"
 #include "pair.h"
 #include "position.h"
 #include "spread.h"
@@ -52,9 +53,9 @@ struct dt_guest {
 	const struct dt_conf_guest *conf;
 	unsigned int n_pairs;
 	unsigned int n_rings;
-	struct dt_pair *lanes[DT_CONF_QUEUES_MAX]; /* the pairs, for those who put */
 
 	/* control writes, workers read */
+	struct dt_pair *lanes[DT_CONF_QUEUES_MAX]; /* the pairs, for dt_guest_lane_now() */
 	struct dt_spread spread;
 	struct dt_fit fit; /* what the guest takes undone */
 
@@ -74,7 +75,8 @@ struct dt_guest {
 	uint32_t connections;
 	uint64_t features;
 	struct dt_gmem *mem; /* NULL: none, or it is being changed */
-	int memory_node;
+	int memory_node; /* as the last memory table was found, -1: unknown */
+	int placed_node; /* for which the pairs were given to workers */
 	bool frozen; /* a change of memory or rings began and has not succeeded yet */
 	uint32_t request; /* the message that is being handled, or was last */
 	uint32_t new_base_ring; /* of SET_VRING_BASE, until it has succeeded */
@@ -95,6 +97,14 @@ struct dt_guest {
 	unsigned int n_news;
 	unsigned int n_faults;
 };
+
+/** The lane of pair @p i, wherever that is now: it stays there until the worker's next round. Any worker. */
+static inline struct dt_lane *
+dt_guest_lane_now(const struct dt_guest *guest, unsigned int i)
+{
+	/* Pairs with the release in follow.c: the lane is all that it became. */
+	return &__atomic_load_n(&guest->lanes[i], __ATOMIC_ACQUIRE)->lane;
+}
 
 #define GUEST_SAY(guest, level, fmt, ...)                                                                              \
 	do {                                                                                                           \
@@ -172,6 +182,17 @@ void dt_guest_drop_memory(struct dt_guest *guest);
 
 /** Copy the library's memory table. */
 void dt_guest_take_memory(struct dt_guest *guest);
+
+/** Where a sample of the guest's memory lies; nothing if it has none now. */
+void dt_guest_sample_memory(const struct dt_guest *guest, struct dt_node_sample *ret_sample);
+
+/* ---- follow.c; with the lock held ---- */
+
+/**
+ * Have queue pair @p i, with its lane, in memory of its worker's node, if nobody needs it where it is: neither of its
+ * rings runs and its lane is closed. Else all stays as it is, until this is called again.
+ */
+void dt_guest_follow(struct dt_guest *guest, unsigned int i);
 
 /* ---- log.c; with the lock held ---- */
 

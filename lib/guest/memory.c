@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-#include <numaif.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,16 +16,22 @@ dt_guest_drop_memory(struct dt_guest *guest)
 	guest->mem = NULL;
 }
 
-/* The node that most likely holds the guest: that of its largest region's first page. */
-static int
-node_of(const struct dt_gmem *mem)
-{
-	void *page = mem->regions[0].hva;
-	int node = -1;
+#define SAMPLE_PAGES 64 /* of all its memory, and one of each region at least */
 
-	if (get_mempolicy(&node, NULL, 0, page, MPOL_F_NODE | MPOL_F_ADDR) != 0)
-		return -1;
-	return node;
+void
+dt_guest_sample_memory(const struct dt_guest *guest, struct dt_node_sample *ret_sample)
+{
+	uint64_t all = 0;
+
+	*ret_sample = (struct dt_node_sample){ 0 };
+	for (unsigned int i = 0; guest->mem != NULL && i < guest->mem->n_regions; i++)
+		all += guest->mem->regions[i].size;
+	for (unsigned int i = 0; all > 0 && i < guest->mem->n_regions; i++) {
+		const struct dt_gmem_region *region = &guest->mem->regions[i];
+
+		dt_node_sample(ret_sample, region->hva, region->size,
+			1 + (unsigned int)(SAMPLE_PAGES * (region->size >> 12) / (1 + (all >> 12))), true);
+	}
 }
 
 /* A worker on the memory's node is worth a move, while no ring runs and nobody waits for it. */
@@ -61,17 +66,24 @@ warn_of_distance(struct dt_guest *guest, const struct dt_worker *worker)
 static void
 note_node(struct dt_guest *guest)
 {
-	int node = node_of(guest->mem);
-	bool may_move = !any_is_ready(guest);
+	bool may_move = !any_is_ready(guest), is_new;
+	struct dt_node_sample sample;
+	int node;
 
-	if (node == guest->memory_node)
-		return;
+	dt_guest_sample_memory(guest, &sample);
+	node = dt_node_of_most(&sample);
+	is_new = node != guest->memory_node;
 	guest->memory_node = node;
 	for (unsigned int i = 0; i < guest->n_pairs; i++) {
-		if (may_move)
+		if (may_move && node != guest->placed_node)
 			move_near_memory(guest, i);
-		warn_of_distance(guest, guest->pairs[i].worker);
+		if (may_move)
+			dt_guest_follow(guest, i);
+		if (is_new)
+			warn_of_distance(guest, guest->pairs[i].worker);
 	}
+	if (may_move)
+		guest->placed_node = node;
 }
 
 /* A file's block size is its page size where that is a huge one. */

@@ -37,9 +37,11 @@ dt_guest_hand_over(struct dt_guest *guest, unsigned int i, struct dt_worker *to)
 	struct dt_worker *from = guest->pairs[i].worker;
 	int err = dt_worker_hand_over(from, to, &dt_pair_polled, guest->pairs[i].pair, settle, &settling);
 
-	if (err == 0)
-		dt_guest_say_moved(guest, from, to);
-	return err;
+	if (err != 0)
+		return err;
+	dt_guest_say_moved(guest, from, to);
+	dt_guest_follow(guest, i);
+	return 0;
 }
 
 int

@@ -115,8 +115,8 @@ put_spread(struct dt_guest *guest, unsigned int from, struct rte_mbuf **pkts, un
 	}
 	for (unsigned int pair = 0; pair < guest->n_pairs; pair++)
 		if (n_sorted[pair] > 0)
-			queued +=
-				dt_fit_put(&guest->lanes[pair]->lane, &guest->fit, from, sorted[pair], n_sorted[pair]);
+			queued += dt_fit_put(
+				dt_guest_lane_now(guest, pair), &guest->fit, from, sorted[pair], n_sorted[pair]);
 	return queued;
 }
 
@@ -127,7 +127,7 @@ dt_guest_put(struct dt_guest *guest, unsigned int from, struct rte_mbuf **pkts, 
 	unsigned int queued = 0;
 
 	if (likely(only >= 0))
-		return dt_fit_put(&guest->lanes[only]->lane, &guest->fit, from, pkts, n);
+		return dt_fit_put(dt_guest_lane_now(guest, (unsigned int)only), &guest->fit, from, pkts, n);
 	for (unsigned int i = 0; i < n; i += DT_BURST)
 		queued += put_spread(guest, from, &pkts[i], RTE_MIN(n - i, (unsigned int)DT_BURST));
 	return queued;
@@ -138,5 +138,5 @@ dt_guest_is_open(const struct dt_guest *guest)
 {
 	unsigned int first = __atomic_load_n(&guest->spread.pair[0], __ATOMIC_RELAXED);
 
-	return dt_lane_is_open(&guest->lanes[first]->lane);
+	return dt_lane_is_open(dt_guest_lane_now(guest, first));
 }
