@@ -87,6 +87,8 @@ send_work(struct dt_uplink_queue *queue, struct rte_mbuf **pkts, const uint32_t 
 {
 	unsigned int done = 0;
 
+	for (unsigned int i = 0; (queue->uplink->tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) == 0 && i < n; i++)
+		dt_vnet_complete_ipv4(pkts[i]);
 	while (done < n) {
 		unsigned int good = rte_eth_tx_prepare(queue->device, queue->index, &pkts[done], (uint16_t)(n - done));
 		unsigned int sent = send_burst(queue, &pkts[done], &lens[done], good);

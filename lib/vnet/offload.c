@@ -85,10 +85,7 @@ dt_vnet_nic_takes(uint64_t tx_offload_capa)
 	takes |= DT_TAKES_TCP_CSUM;
 	if ((tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO) == 0)
 		return takes;
-	takes |= DT_TAKES_TSO6;
-	if ((tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0)
-		takes |= DT_TAKES_TSO4;
-	return takes;
+	return takes | DT_TAKES_TSO4 | DT_TAKES_TSO6;
 }
 
 uint32_t
@@ -161,6 +158,25 @@ dt_vnet_header(const struct rte_mbuf *m, uint64_t features, struct virtio_net_hd
 	*ret_hdr = hdr;
 }
 
+static void
+set_ipv4_sum(uint8_t *ip, uint32_t len)
+{
+	uint16_t sum = 0;
+
+	memcpy(ip + offsetof(struct rte_ipv4_hdr, hdr_checksum), &sum, sizeof(sum));
+	sum = (uint16_t)~dt_sum_fold(dt_sum(ip, len));
+	memcpy(ip + offsetof(struct rte_ipv4_hdr, hdr_checksum), &sum, sizeof(sum));
+}
+
+void
+dt_vnet_complete_ipv4(struct rte_mbuf *m)
+{
+	if ((m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM) == 0)
+		return;
+	set_ipv4_sum(rte_pktmbuf_mtod_offset(m, uint8_t *, m->l2_len), m->l3_len);
+	m->ol_flags &= ~RTE_MBUF_F_TX_IP_CKSUM;
+}
+
 /* The IP header of what was merged: its length may be that of the first part, and its checksum of neither. */
 static void
 set_ip_length(uint8_t *ip, const struct dt_packet *packet, uint32_t l3)
@@ -174,9 +190,7 @@ set_ip_length(uint8_t *ip, const struct dt_packet *packet, uint32_t l3)
 	}
 	len = rte_cpu_to_be_16((uint16_t)l3);
 	memcpy(ip + offsetof(struct rte_ipv4_hdr, total_length), &len, sizeof(len));
-	memset(ip + offsetof(struct rte_ipv4_hdr, hdr_checksum), 0, sizeof(len));
-	len = (uint16_t)~dt_sum_fold(dt_sum(ip, packet->l3_len));
-	memcpy(ip + offsetof(struct rte_ipv4_hdr, hdr_checksum), &len, sizeof(len));
+	set_ipv4_sum(ip, packet->l3_len);
 }
 
 static bool

@@ -86,6 +86,14 @@ uint32_t dt_vnet_guest_takes(uint64_t features);
  */
 uint32_t dt_vnet_nic_takes(uint64_t tx_offload_capa);
 
+/**
+ * Write the header checksum of a large packet of IPv4, for a NIC that cuts but has no RTE_ETH_TX_OFFLOAD_IPV4_CKSUM, as
+ * virtual ones do: who cuts in the end makes each segment's anew, and wants to find a right one.
+ *
+ * @param m  its headers are its own, and in the first mbuf; nothing is done to a packet without RTE_MBUF_F_TX_IP_CKSUM
+ */
+void dt_vnet_complete_ipv4(struct rte_mbuf *m);
+
 /** What an egress must take for @p m to pass as it is; 0: any does. */
 uint32_t dt_vnet_needs(const struct rte_mbuf *m);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a NIC can do of the work on packets is asked of it, and no more; what it leaves undone is said in our way. */
+/* Work on packets that is left to a NIC, and what a NIC left undone on those that it received. */
 #include "testing.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include <netinet/in.h>
@@ -24,8 +23,7 @@
 #define CSUMS                                                                                                          \
 	(RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |                 \
 		RTE_ETH_TX_OFFLOAD_SCTP_CKSUM)
-#define MANY RTE_ETH_TX_OFFLOAD_MULTI_SEGS
-#define TSO  RTE_ETH_TX_OFFLOAD_TCP_TSO
+#define TSO RTE_ETH_TX_OFFLOAD_TCP_TSO
 
 static struct dt_test_nic *const nic = &dt_test_nic;
 static struct dt_lane lane; /* where received packets go */
@@ -101,6 +99,8 @@ put_undone(const struct dt_test_frame_spec *spec, uint8_t gso_type)
 
 	dt_test_frame_build(spec, 7, &frame);
 	dt_test_frame_leave_csum(&frame);
+	if (gso_type != VIRTIO_NET_HDR_GSO_NONE) /* segments will have their own */
+		frame.bytes[frame.l3 + offsetof(struct rte_ipv4_hdr, hdr_checksum)] ^= 0xff;
 	pkt = dt_test_packet_of(frame.bytes, frame.len, NULL, 0);
 	hdr.csum_start = (uint16_t)frame.l4;
 	hdr.csum_offset = (uint16_t)dt_test_check_offset(spec->proto);
@@ -142,6 +142,37 @@ work_goes_to_the_nic_and_its_driver_looks_at_it_first(void **state)
 	dt_test_nic_expect(60, 0);
 	expect_needs(DT_TAKES_TCP_CSUM | DT_TAKES_TSO4);
 	expect_needs(DT_TAKES_UDP_CSUM);
+}
+
+/* The IPv4 header's checksum of the next on the wire: whether it is right, and whether it is left to the NIC. */
+static void
+expect_ipv4_sum(bool right, bool left)
+{
+	struct rte_mbuf *pkt = NULL;
+
+	assert_int_equal(rte_ring_dequeue(nic->from_dptap, (void **)&pkt), 0);
+	assert_int_equal(rte_ipv4_cksum(rte_pktmbuf_mtod_offset(pkt, struct rte_ipv4_hdr *, pkt->l2_len)) == 0, right);
+	assert_int_equal((pkt->ol_flags & RTE_MBUF_F_TX_IP_CKSUM) != 0, left);
+	dt_test_packet_free(pkt);
+}
+
+static void
+a_nic_that_sums_no_ipv4_headers_finds_them_whole(void **state)
+{
+	static const struct dt_test_frame_spec with_options = { RTE_ETHER_TYPE_IPV4, .n_tags = 1, .proto = IPPROTO_TCP,
+		.ip_options = 8, .payload = 3 * MSS };
+
+	nic->uplink->tx_offloads = CSUMS | TSO;
+	put_undone(&tcp4, VIRTIO_NET_HDR_GSO_TCPV4);
+	assert_int_equal(dt_test_nic_poll(), 1);
+	expect_ipv4_sum(false, true);
+
+	nic->uplink->tx_offloads &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+	put_undone(&with_options, VIRTIO_NET_HDR_GSO_TCPV4);
+	put_undone(&udp4, VIRTIO_NET_HDR_GSO_NONE);
+	assert_int_equal(dt_test_nic_poll(), 2);
+	expect_ipv4_sum(true, false);
+	expect_ipv4_sum(true, false);
 }
 
 static void
@@ -359,120 +390,7 @@ nonsense_about_a_received_packet_hurts_nobody(void **state)
 	assert_int_equal(dt_test_dropped_anywhere(), dt_test_dropped(NIC_IN, DT_CAUSE_UPLINK_FRAME_TOO_SHORT));
 }
 
-/* ---- what is asked of a device ---- */
-
-static struct rte_eth_dev_info info;
-static const char *driver = "net_some";
-static struct rte_eth_conf eth;
-
-/* A device of such capabilities is asked, for an uplink of such settings. */
-static int
-ask(struct dt_conf_uplink conf, uint64_t rx_capa, uint64_t tx_capa, bool spread, struct dt_uplink *ret_uplink)
-{
-	*ret_uplink = (struct dt_uplink){ .conf = nic->uplink->conf, .n_queues = 1, .spread = spread };
-	nic->conf.offloads_off = conf.offloads_off;
-	nic->conf.lro = conf.lro;
-	nic->conf.mtu = conf.mtu;
-	info = (struct rte_eth_dev_info){ .rx_offload_capa = rx_capa, .tx_offload_capa = tx_capa };
-	info.driver_name = driver;
-	info.flow_type_rss_offloads = spread ? RTE_ETH_RSS_IPV4 : 0;
-	eth = (struct rte_eth_conf){ 0 };
-	return dt_uplink_choose_offloads(ret_uplink, &info, &eth);
-}
-
-static void
-a_device_is_asked_for_all_that_it_can_and_we_know(void **state)
-{
-	const uint64_t rx = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
-	struct dt_uplink uplink;
-
-	assert_int_equal(ask((struct dt_conf_uplink){ 0 }, rx | RTE_ETH_RX_OFFLOAD_VLAN_STRIP,
-				 CSUMS | MANY | TSO | RTE_ETH_TX_OFFLOAD_UDP_TSO, false, &uplink),
-		0);
-	assert_int_equal(eth.rxmode.offloads, rx);
-	assert_int_equal(eth.txmode.offloads, CSUMS | MANY | TSO);
-	assert_int_equal(eth.rxmode.mq_mode, RTE_ETH_MQ_RX_NONE);
-	assert_true(uplink.fit.multi_segment);
-	assert_true(uplink.fit.writes);
-	assert_int_equal(uplink.fit.takes, dt_vnet_nic_takes(CSUMS | TSO));
-
-	assert_int_equal(ask((struct dt_conf_uplink){ 0 }, 0, 0, false, &uplink), 0);
-	assert_int_equal(eth.rxmode.offloads | eth.txmode.offloads, 0);
-	assert_false(uplink.fit.multi_segment);
-	assert_int_equal(uplink.fit.takes, 0);
-}
-
-static void
-a_device_of_one_segment_does_not_cut(void **state)
-{
-	struct dt_uplink uplink;
-
-	assert_int_equal(ask((struct dt_conf_uplink){ 0 }, 0, CSUMS | TSO, false, &uplink), 0);
-
-	assert_int_equal(eth.txmode.offloads, CSUMS);
-	assert_int_equal(uplink.fit.takes, DT_TAKES_TCP_CSUM | DT_TAKES_UDP_CSUM | DT_TAKES_SCTP_CSUM);
-}
-
-static void
-a_driver_that_cannot_be_trusted_with_segmentation_gets_segments(void **state)
-{
-	struct dt_uplink uplink;
-
-	driver = "net_tap";
-	assert_int_equal(ask((struct dt_conf_uplink){ 0 }, 0, CSUMS | MANY | TSO, false, &uplink), 0);
-	driver = "net_some";
-
-	assert_int_equal(eth.txmode.offloads, CSUMS | MANY);
-}
-
-static void
-what_is_switched_off_is_not_asked_for(void **state)
-{
-	const uint64_t rx = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_RSS_HASH, tx = CSUMS | MANY | TSO;
-	const struct {
-		uint32_t off;
-		uint64_t rx, tx;
-	} cases[] = {
-		{ DT_OFFLOAD_TSO, rx, CSUMS | MANY },
-		{ DT_OFFLOAD_TX_CSUM, rx, MANY },
-		{ DT_OFFLOAD_MULTI_SEGS, rx, CSUMS },
-		{ DT_OFFLOAD_RX_CSUM, RTE_ETH_RX_OFFLOAD_RSS_HASH, tx },
-		{ DT_OFFLOAD_RSS_HASH, RTE_ETH_RX_OFFLOAD_TCP_CKSUM, tx },
-	};
-	struct dt_uplink uplink;
-
-	for (unsigned int i = 0; i < RTE_DIM(cases); i++) {
-		assert_int_equal(
-			ask((struct dt_conf_uplink){ .offloads_off = cases[i].off }, rx, tx, true, &uplink), 0);
-		assert_int_equal(eth.rxmode.offloads, cases[i].rx);
-		assert_int_equal(eth.txmode.offloads, cases[i].tx);
-	}
-}
-
-static void
-flows_are_told_where_guests_have_several_queues(void **state)
-{
-	struct dt_uplink uplink;
-
-	assert_int_equal(ask((struct dt_conf_uplink){ 0 }, RTE_ETH_RX_OFFLOAD_RSS_HASH, 0, true, &uplink), 0);
-
-	assert_int_equal(eth.rxmode.mq_mode, RTE_ETH_MQ_RX_RSS);
-	assert_int_equal(eth.rx_adv_conf.rss_conf.rss_hf, RTE_ETH_RSS_IPV4);
-	assert_int_equal(eth.rxmode.offloads, RTE_ETH_RX_OFFLOAD_RSS_HASH);
-}
-
-static void
-lro_is_asked_for_or_refused(void **state)
-{
-	const struct dt_conf_uplink on = { .lro = true };
-	struct dt_uplink uplink;
-
-	assert_int_equal(ask(on, 0, 0, false, &uplink), -ENOTSUP);
-	assert_int_equal(ask(on, RTE_ETH_RX_OFFLOAD_TCP_LRO | RTE_ETH_RX_OFFLOAD_SCATTER, 0, false, &uplink), 0);
-	assert_int_equal(eth.rxmode.offloads, RTE_ETH_RX_OFFLOAD_TCP_LRO | RTE_ETH_RX_OFFLOAD_SCATTER);
-	assert_int_equal(ask((struct dt_conf_uplink){ 0 }, RTE_ETH_RX_OFFLOAD_TCP_LRO, 0, false, &uplink), 0);
-	assert_int_equal(eth.rxmode.offloads, 0);
-}
+/* ---- what is told ---- */
 
 static void
 an_uplink_tells_which_offloads_are_in_use(void **state)
@@ -481,7 +399,7 @@ an_uplink_tells_which_offloads_are_in_use(void **state)
 
 	dt_uplink_info(nic->uplink, &told);
 
-	assert_int_equal(told.tx_offloads, MANY); /* net_ring's one */
+	assert_int_equal(told.tx_offloads, RTE_ETH_TX_OFFLOAD_MULTI_SEGS); /* net_ring's one */
 	assert_int_equal(told.oerrors, 0);
 	assert_int_equal(told.merged, 0);
 }
@@ -492,6 +410,7 @@ main(void)
 #define NIC(test) cmocka_unit_test_setup_teardown(test, start, stop)
 	const struct CMUnitTest tests[] = {
 		NIC(work_goes_to_the_nic_and_its_driver_looks_at_it_first),
+		NIC(a_nic_that_sums_no_ipv4_headers_finds_them_whole),
 		NIC(a_burst_without_work_is_sent_unseen),
 		NIC(what_the_driver_refuses_is_dropped_and_the_others_go_on),
 		NIC(what_a_full_nic_leaves_is_not_lost),
@@ -503,12 +422,6 @@ main(void)
 		NIC(a_fragment_is_not_one_to_cut),
 		NIC(flags_of_packets_to_send_are_not_believed_of_received_ones),
 		NIC(nonsense_about_a_received_packet_hurts_nobody),
-		NIC(a_device_is_asked_for_all_that_it_can_and_we_know),
-		NIC(a_device_of_one_segment_does_not_cut),
-		NIC(a_driver_that_cannot_be_trusted_with_segmentation_gets_segments),
-		NIC(what_is_switched_off_is_not_asked_for),
-		NIC(flows_are_told_where_guests_have_several_queues),
-		NIC(lro_is_asked_for_or_refused),
 		NIC(an_uplink_tells_which_offloads_are_in_use),
 	};
 
