@@ -59,8 +59,8 @@ def measure_speed(case, programs, placement, options, make_place):
 
 
 def load_of_speed(case):
-    """testpmd, unless there are two guests."""
-    return "guest_load" if case.n_guests > 1 else None
+    """testpmd, unless there are two guests, or the other end of the NIC's cable as well."""
+    return "guest_load" if case.n_guests > 1 or case.nic_cuts else None
 
 
 @dataclasses.dataclass(frozen=True)

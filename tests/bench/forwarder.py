@@ -68,10 +68,13 @@ class Testpmd(Forwarder):
         # what it receives as a segmentation request it sends as one only with the flags of older releases
         more = ",tso=1,legacy-ol-flags=1" if wiring.gso else ""
         vdevs = [f"net_vhost{i},iface={path},queues={wiring.queues}{more}" for i, path in enumerate(wiring.sockets)]
+        self._nic_cuts = wiring.gso and bool(wiring.nic)
         eal = [word for vdev in vdevs + [wiring.nic] if vdev for word in ("--vdev", vdev)]
         options = ["--forward-mode=io", f"--rxq={wiring.queues}", f"--txq={wiring.queues}"]
         if wiring.gso:
             options += ["--total-num-mbufs=32768"]
+        if self._nic_cuts:
+            options += ["--disable-device-start"]
         self._arguments = (name, eal, options, place)
         self._nic_port = len(wiring.sockets)  # ports are numbered in the order of the command line
         self._console = None
@@ -85,6 +88,11 @@ class Testpmd(Forwarder):
         """Start it; the socket listens when this returns."""
         self._console = Console(*self._arguments)
         self._console.wait_ready()
+        if not self._nic_cuts:
+            return
+        for offload in ("multi_segs", "tcp_cksum", "tcp_tso"):
+            self._console.command(f"port config {self._nic_port} tx_offload {offload} on")
+        self._console.command("port start all")
 
     def wait_guests(self):
         """Begin to forward; testpmd does not tell when a guest is ready, and does not mind."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The load of two guests that send to each other: guest_load.c, driven and read over its console."""
+"""The load of any number of guests: guest_load.c, driven and read over its console."""
 
 import re
 import time
@@ -24,7 +24,7 @@ class GuestLoad:
     def command(self, line):
         """Run a command; returns (the answer's match, the monotonic time of the answer)."""
         self.process.send(line)
-        found = self.process.expect(STATS.pattern.replace("stats", line), 10)
+        found = self.process.expect(STATS.pattern.replace("stats", line.split()[0]), 10)
         return found, time.monotonic()
 
     def clear_stats(self):

@@ -4,7 +4,6 @@
 import contextlib
 import dataclasses
 import itertools
-import os
 
 from compare import Ratio
 from machine import Placement
@@ -12,7 +11,7 @@ from paced_load import PacedLoad, merged, percentile
 from process import BenchError, wait_of_busiest, wait_until
 from programs import refusal
 import report
-from session import GUEST_TO_GUEST, LOOP, MACS, OUTSIDE, Session
+from session import GUEST_TO_GUEST, LOOP, MACS, OUTSIDE, Session, as_vdevs
 
 LEVELS = (0.01, 0.5, 0.9)
 """Shares of the loss-free rate at which latency is measured."""
@@ -91,21 +90,18 @@ class PacedSession(Session):
         """The forwarder's side of that."""
         if self._case.scenario == GUEST_TO_GUEST:
             return ""
-        return f"net_memif0,role=server,socket={self._wire()},socket-abstract=no"
+        return f"net_memif0,role=server,socket={self._cable},socket-abstract=no"
 
     @property
     def scenario(self):
         """Which way packets go."""
         return self._case.scenario
 
-    def _wire(self):
-        return os.path.join(self._directory, self.name + "-nic.sock")
-
     def _make_load(self):
         echo = self._case.scenario == LOOP
-        vdevs = self._guest_vdevs()
+        vdevs = as_vdevs(self._guests_devargs())
         if echo:
-            vdevs = ["--vdev", f"net_memif0,role=client,socket={self._wire()},socket-abstract=no"] + vdevs
+            vdevs = ["--vdev", f"net_memif0,role=client,socket={self._cable},socket-abstract=no"] + vdevs
         macs = (OUTSIDE, MACS[0]) if echo else MACS[:2]
         return PacedLoad(self._load_name, self._load_program, vdevs, [self._case.length, int(echo), *macs], echo,
                          self._places[self._load_name])

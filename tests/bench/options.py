@@ -12,6 +12,7 @@ from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, LOOP, NIC_TO_GUEST, SCENA
 
 ROWS = [Case(scenario, size) for scenario in SCENARIOS for size in (64, 1518)] + [
     Case(GUEST_TO_GUEST, GSO),
+    Case(GUEST_TO_NIC, GSO),
     Case(GUEST_TO_NIC, 64, "packed_vq=1"),
     Case(NIC_TO_GUEST, 64, "packed_vq=1"),
 ]
@@ -58,8 +59,10 @@ def chosen_cases(options, parser):
         if scenario not in default.scenarios:
             parser.error(f"--scenario: no '{scenario}', only {', '.join(default.scenarios)}")
         for size in (options.size or "64,1518").split(","):
-            if size == GSO and scenario != GUEST_TO_GUEST:
-                parser.error(f"--size {GSO}: only from guest to guest; no NIC here cuts segments")
+            if size == GSO and scenario not in (GUEST_TO_GUEST, GUEST_TO_NIC):
+                parser.error(f"--size {GSO}: only from guests; no NIC here merges segments")
+            if size == GSO and scenario == GUEST_TO_NIC and (options.queues or 1) > 1:
+                parser.error(f"--queues: the NIC that cuts (--size {GSO}) has one")
             if size != GSO and not (size.isdigit() and 64 <= int(size) <= 1518):
                 parser.error(f"--size: '{size}' is neither a number from 64 to 1518 nor '{GSO}'")
             cases.append(Case(scenario, size if size == GSO else int(size), options.virtio or "", options.queues or 1))
@@ -90,7 +93,7 @@ def parse_arguments(description):
     add("what", nargs="?", choices=DEFAULTS, default=SPEED, help="what to measure (default: %(default)s)")
     add("--scenario", help=f"which ways, separated by commas: {', '.join(SCENARIOS)} (default: all)")
     add("--size", help="bytes of a frame with its FCS, separated by commas, 64 to 1518 (default: 64,1518); "
-        f"or {GSO}: TCP of 64 KiB that guests leave to each other uncut")
+        f"or {GSO}: TCP of 64 KiB that guests leave to each other, or to the NIC, uncut")
     add("--rounds", type=int, help=f"rounds of windows for each row (default: {defaults('rounds')})")
     add("--starts", type=int, help=f"fresh starts of all over which they spread (default: {defaults('starts')})")
     add("--window", type=float, help=f"seconds of a window (default: {defaults('window')})")

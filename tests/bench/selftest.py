@@ -21,7 +21,8 @@ from paced_load import Trial, merged, parse_trial, percentile
 from process import BenchError, wait_of_busiest
 from programs import name_programs, refusal, skip_missing
 import report
-from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, LOOP, NIC_TO_GUEST, SCENARIOS, Case, Window, write_capture
+from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, LOOP, NIC_TO_GUEST, SCENARIOS, Case, Window, nic_devargs, \
+    write_capture
 import stages
 from testpmd import parse_forward_stats
 
@@ -215,9 +216,14 @@ class Cases(unittest.TestCase):
 
     def test_what_cannot_be_measured_is_refused(self):
         for wrong in ({"size": "63"}, {"size": "large"}, {"scenario": "sideways"},
-                      {"size": GSO, "scenario": GUEST_TO_NIC}):
+                      {"size": GSO, "scenario": NIC_TO_GUEST}, {"size": GSO, "scenario": GUEST_TO_NIC, "queues": 2}):
             with contextlib.redirect_stderr(io.StringIO()), self.assertRaises(SystemExit):
                 self.chosen(**wrong)
+
+    def test_a_nic_that_cuts_is_the_loads_other_end(self):
+        self.assertEqual([case for case in ROWS if case.nic_cuts], [Case(GUEST_TO_NIC, GSO)])
+        self.assertEqual(nic_devargs(Case(GUEST_TO_NIC, GSO), "passthru", "/somewhere", "/cable").split(",")[:2],
+                         ["net_virtio_user0", "path=/cable"])
 
     def test_packets_come_out_at_the_guest_or_at_the_nic(self):
         self.assertEqual([scenario for scenario in SCENARIOS if not Case(scenario, 64).ends_at_guest],

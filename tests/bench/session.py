@@ -70,6 +70,11 @@ class Case:
         return 256 if self.guests else RING_SIZE
 
     @property
+    def nic_cuts(self):
+        """Whether large packets leave by a NIC that cuts them: a virtio-net device, whose other end is the load."""
+        return self.size == GSO and self.scenario == GUEST_TO_NIC
+
+    @property
     def ends_at_guest(self):
         """Whether packets come out at a guest; else at the NIC."""
         return self.scenario in (NIC_TO_GUEST, GUEST_TO_GUEST)
@@ -114,10 +119,12 @@ class Window:
     waited: float              # share of the time that a measured thread waited for its CPU
 
 
-def nic_devargs(case, mode, directory):
+def nic_devargs(case, mode, directory, cable):
     """The NIC, as --vdev: null frames without end; in bridge mode, and where queues are chosen, they need addresses."""
     if case.scenario == GUEST_TO_GUEST:
         return ""
+    if case.nic_cuts:
+        return f"net_virtio_user0,path={cable},queue_size={RING_SIZE},mac={OUTSIDE}"
     if case.scenario == GUEST_TO_NIC:
         return f"net_null0,size={case.length},no-rx=1"
     if mode == "passthru" and case.queues == 1:
@@ -126,6 +133,11 @@ def nic_devargs(case, mode, directory):
     with open(path, "wb") as file:
         write_capture(file, case.length, n_guests=case.n_busy)
     return f"net_pcap0,rx_pcap={path},infinite_rx=1"
+
+
+def as_vdevs(devices):
+    """EAL arguments that make these devices."""
+    return [word for device in devices for word in ("--vdev", device)]
 
 
 def write_capture(file, length, n_frames=256, n_guests=1):
@@ -153,21 +165,29 @@ class Session:
         self._places = {name: make_place(options.dut_cpu), self._load_name: make_place(options.gen_cpu)}
         self._directory = self._places[name].directory
         self._sockets = [os.path.join(self._directory, f"{name}{i}.sock") for i in range(case.n_guests)]
+        self._cable = os.path.join(self._directory, f"{name}-nic.sock")
         wiring = Wiring(self._sockets, MACS[:case.n_guests], case.queues, case.size == GSO, options.mode,
                         self._nic_devargs(options.mode))
         self._forwarder = make_forwarder(name, program, self._places[name], wiring)
 
     def _nic_devargs(self, mode):
         """The NIC, as the forwarder gets it."""
-        return nic_devargs(self._case, mode, self._directory)
+        return nic_devargs(self._case, mode, self._directory, self._cable)
 
     def start(self):
         """Start both, wait until the guest's queues run, and let packets flow."""
+        if self._case.nic_cuts:
+            self._load = self._make_load()
+            self._load.wait_ready()
         self._forwarder.start()
         for path in self._sockets if self._forwarder.LISTENS else []:
             wait_until(lambda path=path: os.path.exists(path), 20, f"{self.name} listens on {path}")
-        self._load = self._make_load()
-        self._load.wait_ready()
+        if self._load:
+            for devargs in self._guests_devargs():
+                self._load.command(f"guest {devargs}")
+        else:
+            self._load = self._make_load()
+            self._load.wait_ready()
         self._forwarder.wait_guests()
         self._begin()
 
@@ -176,34 +196,40 @@ class Session:
         self._load.command("start")
         wait_until(lambda: self._arrived(self._load.stats()[0]) > 0, 10, f"{self.name}: packets pass {self._case}")
 
-    def _guest_vdevs(self):
-        """The load's ends of the guests' sockets, as EAL arguments."""
+    def _guests_devargs(self):
+        """The load's ends of the guests' sockets."""
         case = self._case
-        vdevs = []
+        guests = []
         for number, path in enumerate(self._sockets):
             devargs = f"net_virtio_user{number},path={path},queue_size={case.ring_size},mac={MACS[number]}"
             if not self._forwarder.LISTENS:
                 devargs += ",server=1"
             if case.queues > 1:
                 devargs += f",queues={case.queues}"
-            vdevs += ["--vdev", ",".join(filter(None, (devargs, case.virtio)))]
-        return vdevs
+            guests.append(",".join(filter(None, (devargs, case.virtio))))
+        return guests
 
     def _make_load(self):
-        case, place, vdevs = self._case, self._places[self._load_name], self._guest_vdevs()
+        case, place = self._case, self._places[self._load_name]
+        if case.nic_cuts:
+            return self._make_guest_load(self._load_name, [f"net_vhost0,iface={self._cable},tso=1"],
+                                         MACS[:case.n_guests], "cable")
         if case.guests or case.scenario == GUEST_TO_GUEST:
             return self._make_guests(self._load_name, 0, case.n_busy)
-        return Console(self._load_name, vdevs,
+        return Console(self._load_name, as_vdevs(self._guests_devargs()),
                        [f"--forward-mode={LOAD_MODES[case.scenario]}", "--burst=32",
                         "--total-num-mbufs=16384", "--mbcache=512",
                         f"--txpkts={case.length}", f"--rxq={case.queues}", f"--txq={case.queues}"], place)
 
     def _make_guests(self, name, first, end):
         """A guest_load that is some of the guests."""
+        return self._make_guest_load(name, self._guests_devargs()[first:end], MACS[first:end])
+
+    def _make_guest_load(self, name, devices, macs, *more):
         case = self._case
-        return GuestLoad(name, self._load_program, self._guest_vdevs()[2 * first:2 * end],
+        return GuestLoad(name, self._load_program, as_vdevs(devices),
                          [WAYS[case.scenario], case.length, GSO_MSS if case.size == GSO else 0, case.queues,
-                          case.ring_size, *MACS[first:end], OUTSIDE], self._places[self._load_name])
+                          case.ring_size, *macs, OUTSIDE, *more], self._places[self._load_name])
 
     def freeze(self):
         """Both off their CPUs: the load first, so that the forwarder is left with nothing to do."""
@@ -266,7 +292,7 @@ class Session:
             finally:
                 for name, place in self._places.items():
                     shutil.rmtree(os.path.join("/var/run/dpdk", place.file_prefix(name)), ignore_errors=True)
-                for path in self._sockets:
+                for path in self._sockets + [self._cable]:
                     if os.path.exists(path):
                         os.unlink(path)
         return last_words
