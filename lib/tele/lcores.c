@@ -90,11 +90,11 @@ add_stages(struct rte_tel_data *data, unsigned int lcore)
 #endif
 
 /* What one element takes in JSON besides its queues: keys, numbers, and every cause at its longest. */
-#define LCORE_JSON (300 + 60 * DT_CAUSE_MAX)
+#define LCORE_JSON (360 + 60 * DT_CAUSE_MAX)
 
 /*
- * {"1": {"lcore": 1, "socket": 0, "idle": "poll", "busy_cycles": 9, "idle_cycles": 9, "rounds": 9, "queues": ["vm0:0"],
- *  "received": 5, ...}, ...}
+ * {"1": {"lcore": 1, "socket": 0, "idle": "poll", "busy_cycles": 9, "idle_cycles": 9, "sleeps": 0, "sleep_cycles": 0,
+ *  "rounds": 9, "queues": ["vm0:0"], "received": 5, ...}, ...}
  */
 void
 dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_data *data)
@@ -109,7 +109,7 @@ dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_da
 		const struct dt_worker *worker = dt_worker_at(i);
 		unsigned int lcore = dt_worker_lcore(worker);
 		struct rte_tel_data *one, *queues;
-		uint64_t busy, idle;
+		struct dt_worker_times times;
 
 		if (lcore < first)
 			continue;
@@ -122,13 +122,15 @@ dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_da
 			rte_tel_data_add_dict_uint(data, "next", lcore);
 			return;
 		}
-		dt_worker_cycles(worker, &busy, &idle);
+		dt_worker_times(worker, &times);
 		rte_tel_data_start_dict(one);
 		rte_tel_data_add_dict_uint(one, "lcore", lcore);
 		rte_tel_data_add_dict_int(one, "socket", dt_worker_node(worker));
 		rte_tel_data_add_dict_string(one, "idle", dt_idle_name(dt_workers_idle()));
-		rte_tel_data_add_dict_uint(one, "busy_cycles", busy);
-		rte_tel_data_add_dict_uint(one, "idle_cycles", idle);
+		rte_tel_data_add_dict_uint(one, "busy_cycles", times.busy);
+		rte_tel_data_add_dict_uint(one, "idle_cycles", times.idle);
+		rte_tel_data_add_dict_uint(one, "sleeps", times.n_sleeps);
+		rte_tel_data_add_dict_uint(one, "sleep_cycles", times.asleep);
 		rte_tel_data_add_dict_uint(one, "rounds", dt_worker_rounds(worker));
 		rte_tel_data_add_dict_container(one, "queues", queues, 0);
 		add_books(one, lcore);

@@ -54,7 +54,7 @@ struct dt_worker {
 	uint64_t awake_until; /* TSC */
 	uint64_t sleeps;
 	uint64_t sleep_cycles;
-	bool asleep; /* and whoever brings something wakes it */
+	uint64_t asleep_since; /* TSC; 0: awake */
 
 	/* the worker wants it, others ring */
 	struct dt_bell bell;

@@ -29,9 +29,9 @@
 
 /*
  * What nobody wakes it for, a sleeping worker looks at so often: the first packet after a rest waits so long at the
- * most, and the looks take about a hundredth of a core. A NIC's ring has to hold what comes meanwhile.
+ * most, and the looks take a hundredth of a core. A NIC's ring has to hold what comes meanwhile.
  */
-#define LOOK_MS 1
+#define LOOK_MS 2
 
 /* And at a device that promised to wake it, as often as control looks at things. */
 #define SELDOM_MS 100
@@ -163,24 +163,79 @@ sleep_until_woken(struct dt_worker *worker, enum dt_doze how)
 			break;
 }
 
+/* `asleep_since` while what was slept is being added to the counters. */
+#define BEING_COUNTED 1
+
+static void
+note_sleep(struct dt_worker *worker, uint64_t now)
+{
+	dt_counter_add(&worker->sleeps, 1);
+	/* Pairs with the acquire in dt_worker_times(). */
+	__atomic_store_n(&worker->asleep_since, now, __ATOMIC_RELEASE);
+}
+
+/* @return now */
+static uint64_t
+note_waking(struct dt_worker *worker)
+{
+	uint64_t since = worker->asleep_since, now;
+
+	__atomic_store_n(&worker->asleep_since, BEING_COUNTED, __ATOMIC_RELAXED);
+	/* Behind a barrier that pairs with that in dt_worker_times(): who takes the sleep to last read it before. */
+	now = rte_rdtsc_precise();
+	dt_counter_add(&worker->sleep_cycles, now - since);
+	dt_counter_add(&worker->idle_cycles, now - since);
+	/* Pairs with the acquire there. */
+	__atomic_store_n(&worker->asleep_since, 0, __ATOMIC_RELEASE);
+	return now;
+}
+
 uint64_t
 dt_sleep(struct dt_worker *worker, uint64_t since)
 {
 	enum dt_doze how = doze(worker);
-	uint64_t now;
+	uint64_t now = rte_rdtsc();
 
-	if (how != DT_DOZE_NOT) {
-		uint64_t then = rte_rdtsc();
-
-		dt_counter_add(&worker->sleeps, 1);
-		__atomic_store_n(&worker->asleep, true, __ATOMIC_RELEASE);
-		sleep_until_woken(worker, how);
-		__atomic_store_n(&worker->asleep, false, __ATOMIC_RELEASE);
-		rouse(worker, worker->n_polls);
-		dt_counter_add(&worker->sleep_cycles, rte_rdtsc() - then);
-	}
-	now = rte_rdtsc();
 	dt_counter_add(&worker->idle_cycles, now - since);
+	if (how != DT_DOZE_NOT) {
+		note_sleep(worker, now);
+		sleep_until_woken(worker, how);
+		now = note_waking(worker);
+		rouse(worker, worker->n_polls);
+	}
 	worker->awake_until = now + worker->awake_cycles;
 	return now;
+}
+
+bool
+dt_worker_is_asleep(const struct dt_worker *worker)
+{
+	return __atomic_load_n(&worker->asleep_since, __ATOMIC_ACQUIRE) > BEING_COUNTED;
+}
+
+void
+dt_worker_times(const struct dt_worker *worker, struct dt_worker_times *ret_times)
+{
+	struct dt_worker_times times;
+	uint64_t since, now, lasting;
+
+	do {
+		since = __atomic_load_n(&worker->asleep_since, __ATOMIC_ACQUIRE);
+		times = (struct dt_worker_times){
+			.busy = dt_counter_read(&worker->busy_cycles),
+			.idle = dt_counter_read(&worker->idle_cycles),
+			.asleep = dt_counter_read(&worker->sleep_cycles),
+			.n_sleeps = dt_counter_read(&worker->sleeps),
+		};
+		now = rte_rdtsc();
+		/*
+		 * Who has seen the counters change sees why. Pairs with the barrier in note_waking(); both order
+		 * looks at the clock, too.
+		 */
+		rte_mb();
+	} while (since == BEING_COUNTED || since != __atomic_load_n(&worker->asleep_since, __ATOMIC_RELAXED));
+	lasting = since != 0 && now > since ? now - since : 0;
+	times.idle += lasting;
+	times.asleep += lasting;
+	*ret_times = times;
 }

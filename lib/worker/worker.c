@@ -111,7 +111,7 @@ dt_workers_watch(void)
 	for (unsigned int i = 0; i < n_workers; i++) {
 		uint64_t rounds = dt_counter_read(&workers[i]->rounds);
 
-		if (rounds == workers[i]->rounds_watched && !__atomic_load_n(&workers[i]->asleep, __ATOMIC_RELAXED))
+		if (rounds == workers[i]->rounds_watched && !dt_worker_is_asleep(workers[i]))
 			dt_worker_nudge(workers[i]);
 		workers[i]->rounds_watched = rounds;
 	}
@@ -302,22 +302,8 @@ dt_workers_idle(void)
 	return idle;
 }
 
-void
-dt_worker_cycles(const struct dt_worker *worker, uint64_t *ret_busy, uint64_t *ret_idle)
-{
-	*ret_busy = dt_counter_read(&worker->busy_cycles);
-	*ret_idle = dt_counter_read(&worker->idle_cycles);
-}
-
 uint64_t
 dt_worker_rounds(const struct dt_worker *worker)
 {
 	return dt_counter_read(&worker->rounds);
-}
-
-void
-dt_worker_slept(const struct dt_worker *worker, uint64_t *ret_sleeps, uint64_t *ret_cycles)
-{
-	*ret_sleeps = dt_counter_read(&worker->sleeps);
-	*ret_cycles = dt_counter_read(&worker->sleep_cycles);
 }

@@ -140,13 +140,21 @@ struct rte_rcu_qsbr *dt_workers_qsbr(void);
 /** What all workers do while they find nothing. */
 enum dt_idle dt_workers_idle(void);
 
-/** Cycles (TSC) of rounds that moved packets, and of those that found none, asleep or not. Any thread. */
-void dt_worker_cycles(const struct dt_worker *worker, uint64_t *ret_busy, uint64_t *ret_idle);
+/** Whether it waits for whatever wakes it. Any thread. */
+bool dt_worker_is_asleep(const struct dt_worker *worker);
 
 /** Rounds that a worker went, with something to do or without. Any thread. */
 uint64_t dt_worker_rounds(const struct dt_worker *worker);
 
-/** How often a worker slept, and of its idle cycles those that it was asleep. Any thread. */
-void dt_worker_slept(const struct dt_worker *worker, uint64_t *ret_sleeps, uint64_t *ret_cycles);
+/** Where a worker's time has gone, in TSC cycles. */
+struct dt_worker_times {
+	uint64_t busy; /* rounds that moved packets */
+	uint64_t idle; /* those that found none, and sleeps, also one that still lasts */
+	uint64_t asleep; /* the sleeps alone */
+	uint64_t n_sleeps;
+};
+
+/** Any thread. */
+void dt_worker_times(const struct dt_worker *worker, struct dt_worker_times *ret_times);
 
 #endif

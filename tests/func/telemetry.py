@@ -152,7 +152,7 @@ def lcores_add_up_to_the_balance(stage):
     equal([one["idle"] for one in lcores], ["poll"] * len(lcores), "how workers idle")
     workers = [one for one in lcores if one["queues"]]
     equal(len(workers), 1, "lcores with queues")
-    for key in ("lcore", "socket", "busy_cycles", "idle_cycles", "rounds", "queues"):
+    for key in ("lcore", "socket", "busy_cycles", "idle_cycles", "sleeps", "sleep_cycles", "rounds", "queues"):
         check(key in workers[0], f"{key} is missing in {workers[0]}")
     equal(sorted(q.split(":")[0] for q in workers[0]["queues"]), ["net_null0", "vm0", "vm1", "vm2"], "ports polled")
     for word in ("received", "delivered", "dropped"):

@@ -216,24 +216,24 @@ static void
 rounds_that_move_packets_are_busy_and_others_idle(void **state)
 {
 	struct polled polled = { .moved = 0 };
-	uint64_t busy[3], idle[3];
+	struct dt_worker_times times[3];
 
 	assert_int_equal(dt_worker_add(worker, &polled_kind, &polled), 0);
 	dt_workers_pass();
-	dt_worker_cycles(worker, &busy[0], &idle[0]);
+	dt_worker_times(worker, &times[0]);
 	dt_workers_pass();
-	dt_worker_cycles(worker, &busy[1], &idle[1]);
+	dt_worker_times(worker, &times[1]);
 	dt_worker_remove(worker, &polled_kind, &polled);
 	polled.moved = 1;
 	assert_int_equal(dt_worker_add(worker, &polled_kind, &polled), 0);
 	dt_workers_pass();
-	dt_worker_cycles(worker, &busy[2], &idle[2]);
+	dt_worker_times(worker, &times[2]);
 	dt_worker_remove(worker, &polled_kind, &polled);
 
-	assert_int_equal(busy[0], 0);
-	assert_int_equal(busy[1], 0);
-	assert_true(idle[1] > idle[0]);
-	assert_true(busy[2] > 0);
+	assert_int_equal(times[0].busy, 0);
+	assert_int_equal(times[1].busy, 0);
+	assert_true(times[1].idle > times[0].idle);
+	assert_true(times[2].busy > 0);
 }
 
 static uint64_t

@@ -74,16 +74,16 @@ put(struct box *box)
 static uint64_t
 sleeps(void)
 {
-	uint64_t n, cycles;
+	struct dt_worker_times times;
 
-	dt_worker_slept(worker, &n, &cycles);
-	return n;
+	dt_worker_times(worker, &times);
+	return times.n_sleeps;
 }
 
 static bool
 is_asleep(void)
 {
-	return __atomic_load_n(&worker->asleep, __ATOMIC_ACQUIRE);
+	return dt_worker_is_asleep(worker);
 }
 
 static void
@@ -128,19 +128,52 @@ count(void *arg)
 static void
 a_worker_with_nothing_to_poll_sleeps(void **state)
 {
-	uint64_t busy, idle, n, asleep;
+	struct dt_worker_times times;
 
 	assert_int_equal(dt_workers_idle(), DT_IDLE_SLEEP);
 	assert_non_null(dt_worker_bell(worker));
 	wait_for_sleep();
-	dt_workers_pass(); /* it wakes, and has counted how long it slept */
-	wait_for_sleep();
 
-	dt_worker_cycles(worker, &busy, &idle);
-	dt_worker_slept(worker, &n, &asleep);
-	assert_int_equal(busy, 0);
-	assert_true(asleep > 0);
-	assert_true(idle >= asleep);
+	dt_worker_times(worker, &times);
+	assert_int_equal(times.busy, 0);
+	assert_int_equal(times.n_sleeps, 1);
+	assert_true(times.asleep > 0);
+	assert_true(times.idle > times.asleep);
+}
+
+static void
+read_on(struct dt_worker_times *times)
+{
+	struct dt_worker_times last = *times;
+
+	dt_worker_times(worker, times);
+	assert_true(times->idle >= last.idle);
+	assert_true(times->asleep >= last.asleep);
+}
+
+static void
+a_sleep_counts_while_it_lasts_and_once(void **state)
+{
+	struct dt_worker_times times = { 0 };
+	uint64_t began = rte_rdtsc(), before;
+	unsigned int n = 0;
+
+	wait_for_sleep(); /* from here on all idle cycles are later ones */
+	read_on(&times);
+	before = times.idle;
+	while (n < 200) {
+		uint64_t asleep = times.asleep;
+
+		if (is_asleep()) {
+			while (times.asleep == asleep)
+				read_on(&times);
+			dt_bell_ring(dt_worker_bell(worker));
+			n++;
+		}
+		read_on(&times); /* while it wakes, counts and falls asleep again, too */
+	}
+
+	assert_true(times.idle - before <= rte_rdtsc() - began);
 }
 
 static void
@@ -409,6 +442,7 @@ main(void)
 #define SLEEPER(test) cmocka_unit_test_setup_teardown(test, start, stop)
 	const struct CMUnitTest tests[] = {
 		SLEEPER(a_worker_with_nothing_to_poll_sleeps),
+		SLEEPER(a_sleep_counts_while_it_lasts_and_once),
 		SLEEPER(mail_wakes_it),
 		SLEEPER(a_pass_wakes_it_for_whole_rounds),
 		SLEEPER(it_polls_nothing_while_it_sleeps),
