@@ -40,6 +40,8 @@ stop_ring(struct dt_guest *guest, unsigned int ring, enum dt_stop stop, enum dt_
 	if (guest->ring[ring].on) {
 		guest->ring[ring].on = false;
 		dt_pair_stop(pair->pair, pair->worker, direction_of(ring), stop, cause, &vq);
+		dt_guest_drop_kicks(guest, ring);
+		guest->ring[ring].was_used |= dt_vq_base(&vq) != vq.base;
 		guest->ring[ring].base = dt_vq_base(&vq);
 		/* GET_VRING_BASE answers from the library's copy. */
 		rte_vhost_set_vring_base(guest->vid, (uint16_t)ring, dt_vq_base(&vq), dt_vq_used_base(&vq));
@@ -151,10 +153,10 @@ start_ring(struct dt_guest *guest, unsigned int ring)
 			err == -EFAULT ? "ring outside guest memory" : "impossible size or misaligned");
 		return;
 	}
+	dt_guest_take_kicks(guest, ring, vring.kickfd >= 0 && is_safe_eventfd(vring.kickfd) ? vring.kickfd : -1);
 	dt_pair_start(pair->pair, pair->worker, direction_of(ring), &vq);
 	guest->ring[ring].on = true;
 	guest->ring[ring].told = false;
-	guest->ring[ring].kickfd = vring.kickfd >= 0 && is_safe_eventfd(vring.kickfd) ? vring.kickfd : -1;
 }
 
 static void
@@ -165,6 +167,7 @@ say_running(struct dt_guest *guest)
 			continue;
 		guest->told_running = true;
 		dt_guest_say_running(guest);
+		dt_guest_say_unkicked(guest);
 	}
 }
 

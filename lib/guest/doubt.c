@@ -15,7 +15,7 @@ was_kicked(int fd)
 	struct pollfd kick = { .fd = fd, .events = POLLIN };
 	eventfd_t n;
 
-	return fd >= 0 && poll(&kick, 1, 0) == 1 && (kick.revents & POLLIN) != 0 && eventfd_read(fd, &n) == 0;
+	return fd > 0 && poll(&kick, 1, 0) == 1 && (kick.revents & POLLIN) != 0 && eventfd_read(fd, &n) == 0;
 }
 
 static bool
@@ -29,6 +29,9 @@ doubt(struct dt_guest *guest, unsigned int number)
 		return false;
 	/* In this order: what is kicked for is there before. */
 	kicked = was_kicked(ring->kickfd);
+	if (!kicked && ring->listened)
+		return false; /* nothing to ask about, and the worker may sleep */
+	/* A kick that was read does not wake the worker any more, but this does. */
 	ring->was_used = dt_pair_was_offered(pair->pair, pair->worker, (enum dt_ring)(number % DT_RINGS));
 	if (ring->was_used)
 		return false;

@@ -56,13 +56,14 @@ pair_new(struct dt_guest *guest, unsigned int port, unsigned int i, struct dt_si
 		single_producer);
 	if (err != 0)
 		goto fail;
+	guest->lanes[i] = pair;
+	guest->pairs[i] = (struct dt_guest_pair){ .pair = pair, .worker = worker };
+	dt_guest_attach(guest, i);
 	err = dt_worker_add(worker, &dt_pair_polled, pair);
 	if (err != 0) {
 		dt_lane_fini(&pair->lane);
 		goto fail;
 	}
-	guest->lanes[i] = pair;
-	guest->pairs[i] = (struct dt_guest_pair){ .pair = pair, .worker = worker };
 	guest->n_pairs++;
 	dt_guest_say_moved(guest, NULL, worker);
 	return 0;

@@ -36,7 +36,7 @@ struct dt_guest_ring {
 	/* see doubt.c */
 	bool was_used; /* the driver has put something in it since it was started */
 	bool listened; /* to its first kick */
-	int kickfd; /* the library's, -1: none that can be listened to */
+	int kickfd; /* ours while the ring is on, 0: none that can be listened to */
 };
 
 /* A queue pair as control sees it. */
@@ -174,6 +174,23 @@ int dt_guest_hand_over(struct dt_guest *guest, unsigned int i, struct dt_worker 
 
 /** Have it known that a worker polls a pair that @p from polled before, NULL: nobody. */
 void dt_guest_say_moved(const struct dt_guest *guest, struct dt_worker *from, struct dt_worker *to);
+
+/* ---- wake.c; with the lock held ---- */
+
+/** A ring is about to start, @p fd is what its driver kicks, -1: nothing. What wakes the worker is a duplicate. */
+void dt_guest_take_kicks(struct dt_guest *guest, unsigned int ring, int fd);
+
+/** It has stopped. */
+void dt_guest_drop_kicks(struct dt_guest *guest, unsigned int ring);
+
+/** Have all that comes for queue pair @p i wake its worker, which does not poll it yet. */
+void dt_guest_attach(struct dt_guest *guest, unsigned int i);
+
+/** The reverse, for a worker that does not poll it any more; but whom senders ring for stays. */
+void dt_guest_detach(struct dt_guest *guest, unsigned int i);
+
+/** Say of which rings that run the worker is not woken, though it sleeps. */
+void dt_guest_say_unkicked(struct dt_guest *guest);
 
 /* ---- memory.c; with the lock held ---- */
 

@@ -19,7 +19,9 @@ settle(void *arg, struct dt_worker *worker)
 	const struct settling *settling = arg;
 	struct dt_guest_pair *pair = &settling->guest->pairs[settling->pair];
 
+	dt_guest_detach(settling->guest, settling->pair);
 	pair->worker = worker;
+	dt_guest_attach(settling->guest, settling->pair);
 	pair->pair->pool = dt_pool_of(dt_worker_memory(worker));
 }
 

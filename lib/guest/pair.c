@@ -64,7 +64,7 @@ dt_pair_poll(void *arg)
 	return moved;
 }
 
-const struct dt_polled dt_pair_polled = { .poll = dt_pair_poll };
+const struct dt_polled dt_pair_polled = { .poll = dt_pair_poll, .doze = dt_pair_doze, .rouse = dt_pair_rouse };
 
 static void
 start(void *arg)

@@ -31,6 +31,9 @@ struct dt_pair {
 	struct dt_pair_turn turn;
 	unsigned int too_few; /* chains that were not enough for the packet that waits first; 0: unknown */
 	struct dt_vq_pieces pieces; /* scratch for chains that are not simple */
+
+	/* control writes while the ring is off or nobody polls the pair, the worker reads */
+	bool kicks[DT_RINGS]; /* the guest's kicks wake the worker */
 };
 
 /** What a ring that stops means for what waits for the guest. */
@@ -43,6 +46,12 @@ enum dt_stop {
 
 /** Both directions once. @return packets moved */
 unsigned int dt_pair_poll(void *pair);
+
+/** Have whoever can bring something wake the worker, and look once more. */
+enum dt_doze dt_pair_doze(void *pair);
+
+/** The worker polls again: no kicks. */
+void dt_pair_rouse(void *pair);
 
 /** Pairs, as workers poll them. */
 extern const struct dt_polled dt_pair_polled;
