@@ -146,7 +146,7 @@ dt_uplink_poll(void *arg)
 	return moved;
 }
 
-const struct dt_polled dt_uplink_polled = { .poll = dt_uplink_poll };
+const struct dt_polled dt_uplink_polled = { .poll = dt_uplink_poll, .doze = dt_uplink_doze, .rouse = dt_uplink_rouse };
 
 unsigned int
 dt_uplink_put(struct dt_uplink *uplink, unsigned int index, unsigned int from, struct rte_mbuf **pkts, unsigned int n)

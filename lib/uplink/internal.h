@@ -19,6 +19,8 @@ struct dt_uplink_queue {
 	unsigned int at_in; /* the uplink's accounts */
 	unsigned int at_out;
 	void *gro; /* librte_gro's; NULL: nothing is merged */
+	int interrupt; /* descriptor, ours, that wakes the worker; 0: none does */
+	bool interrupt_is_source; /* it is readable while there are packets, and there is nothing to enable */
 
 	/* control writes and reads */
 	struct dt_worker *worker; /* that polls it */
@@ -34,6 +36,7 @@ struct dt_uplink {
 	uint16_t device; /* ethdev's number */
 	bool started;
 	bool spread; /* guests want to know packets' flows */
+	bool interrupts; /* its driver was asked for them, and did not object */
 	struct dt_fit fit; /* what the NIC takes */
 	uint64_t rx_offloads; /* in use */
 	uint64_t tx_offloads;
@@ -61,6 +64,24 @@ void dt_uplink_merge_stop(struct dt_uplink_queue *queue);
 
 /** GRO: merge what can be of a burst. @return packets left, in order within a flow */
 unsigned int dt_uplink_merge(struct dt_uplink_queue *queue, struct rte_mbuf **pkts, unsigned int n);
+
+/** Whether to ask a driver for interrupts, since workers sleep. */
+bool dt_uplink_may_interrupt(const char *driver);
+
+/** Have all that comes for a queue pair wake its worker, which does not poll it yet. The device is started. */
+void dt_uplink_attach(struct dt_uplink_queue *queue);
+
+/** The reverse, for a worker that does not poll it any more; but whom senders ring for stays. */
+void dt_uplink_detach(struct dt_uplink_queue *queue);
+
+/** Say whether the NIC wakes workers that sleep. */
+void dt_uplink_say_waking(const struct dt_uplink *uplink);
+
+/** Have whoever can bring something wake the worker, and look once more. */
+enum dt_doze dt_uplink_doze(void *queue);
+
+/** The worker polls again: no interrupts. */
+void dt_uplink_rouse(void *queue);
 
 /** Both directions of a queue pair once. @return packets moved */
 unsigned int dt_uplink_poll(void *queue);

@@ -81,6 +81,21 @@ dt_uplink_spread(struct dt_uplink *uplink)
 	uplink->spread = true;
 }
 
+/* With interrupts if they are wanted, or without if they cannot be had. */
+static int
+configure_device(struct dt_uplink *uplink, struct rte_eth_conf *eth)
+{
+	uint16_t n = (uint16_t)uplink->n_queues;
+	int err = rte_eth_dev_configure(uplink->device, n, n, eth);
+
+	if (err != 0 && eth->intr_conf.rxq != 0) {
+		eth->intr_conf.rxq = 0;
+		err = rte_eth_dev_configure(uplink->device, n, n, eth);
+	}
+	uplink->interrupts = eth->intr_conf.rxq != 0;
+	return err;
+}
+
 static int
 configure(struct dt_uplink *uplink, char error[static DT_ERROR_SIZE])
 {
@@ -104,7 +119,8 @@ configure(struct dt_uplink *uplink, char error[static DT_ERROR_SIZE])
 		return fail(uplink, error, -ENOTSUP, "lro = on: %s (%s) cannot merge packets; lro = off, or gro = on",
 			conf->device, info.driver_name);
 	eth.rxmode.mtu = conf->mtu;
-	err = rte_eth_dev_configure(uplink->device, (uint16_t)uplink->n_queues, (uint16_t)uplink->n_queues, &eth);
+	eth.intr_conf.rxq = dt_uplink_may_interrupt(info.driver_name);
+	err = configure_device(uplink, &eth);
 	if (err != 0)
 		return fail(uplink, error, err, "%s (%s) cannot be configured: %s", conf->device, info.driver_name,
 			strerror(-err));
@@ -218,12 +234,14 @@ dt_uplink_start(struct dt_uplink *uplink, const struct dt_sink *sinks, struct dt
 	uplink->link_up = true;
 	dt_uplink_tick(uplink);
 	for (unsigned int q = 0; q < uplink->n_queues; q++) {
+		dt_uplink_attach(&uplink->queues[q]);
 		err = dt_worker_add(workers[q], &dt_uplink_polled, &uplink->queues[q]);
 		if (err != 0)
 			return fail(uplink, error, err, "lcore %u polls as many queues as it can",
 				dt_worker_lcore(workers[q]));
 		dt_worker_call(workers[q], open_lane, &uplink->queues[q]);
 	}
+	dt_uplink_say_waking(uplink);
 	return 0;
 }
 
@@ -237,6 +255,7 @@ dt_uplink_stop(struct dt_uplink *uplink)
 			continue;
 		dt_worker_call(queue->worker, close_lane, queue);
 		dt_worker_remove(queue->worker, &dt_uplink_polled, queue);
+		dt_uplink_detach(queue);
 		/* Who looked at the lane before it closed has put its packets there before this returns. */
 		dt_workers_pass();
 		dt_lane_drain(&queue->lane, DT_CAUSE_SHUTTING_DOWN);
@@ -281,9 +300,13 @@ dt_uplink_lane(struct dt_uplink *uplink, unsigned int queue)
 }
 
 static void
-settle(void *queue, struct dt_worker *worker)
+settle(void *arg, struct dt_worker *worker)
 {
-	__atomic_store_n(&((struct dt_uplink_queue *)queue)->worker, worker, __ATOMIC_RELEASE);
+	struct dt_uplink_queue *queue = arg;
+
+	dt_uplink_detach(queue);
+	__atomic_store_n(&queue->worker, worker, __ATOMIC_RELEASE);
+	dt_uplink_attach(queue);
 }
 
 int

@@ -327,6 +327,40 @@ more_queues_than_the_device_has_are_refused(void **state)
 	dt_uplink_free(uplink);
 }
 
+static void
+a_nic_without_interrupts_is_looked_at_by_the_clock(void **state)
+{
+	struct dt_uplink_queue *queue = &nic->uplink->queues[0];
+
+	assert_int_equal(dt_uplink_doze(queue), DT_DOZE_TIMED);
+	dt_uplink_rouse(queue);
+}
+
+static void
+what_the_nic_has_received_keeps_the_worker_awake(void **state)
+{
+	struct dt_uplink_queue *queue = &nic->uplink->queues[0];
+
+	dt_test_nic_arrives(dt_test_packet(60, 0));
+
+	assert_int_equal(dt_uplink_doze(queue), DT_DOZE_NOT);
+	dt_uplink_rouse(queue);
+	assert_int_equal(dt_lane_drain(&lane, DT_CAUSE_SHUTTING_DOWN), 1);
+}
+
+static void
+what_the_nic_can_take_keeps_the_worker_awake(void **state)
+{
+	struct dt_uplink_queue *queue = &nic->uplink->queues[0];
+
+	assert_int_equal(put(DT_TEST_NIC_WIRE + 1, 60, 0), DT_TEST_NIC_WIRE + 1);
+
+	assert_int_equal(dt_uplink_doze(queue), DT_DOZE_NOT);
+	assert_int_equal(dt_uplink_doze(queue), DT_DOZE_TIMED); /* full: the last one waits */
+	assert_int_equal(dt_lane_count(&queue->lane), 1);
+	dt_uplink_rouse(queue);
+}
+
 int
 main(void)
 {
@@ -343,6 +377,9 @@ main(void)
 		NIC(only_those_of_a_burst_that_do_not_fit_are_dropped),
 		JUMBO(a_nic_of_many_segments_takes_a_frame_as_it_is),
 		JUMBO(a_nic_of_one_segment_gets_frames_in_one_or_not_at_all),
+		NIC(a_nic_without_interrupts_is_looked_at_by_the_clock),
+		NIC(what_the_nic_has_received_keeps_the_worker_awake),
+		NIC(what_the_nic_can_take_keeps_the_worker_awake),
 		NIC(what_waits_at_the_stop_is_dropped_as_shutting_down),
 		JUMBO(an_uplink_tells_what_it_is),
 		cmocka_unit_test(a_device_that_does_not_exist_is_named_with_a_remedy),
