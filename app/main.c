@@ -195,6 +195,10 @@ run_with_eal(struct dt_conf *conf, bool wants_device, const sigset_t *stop_signa
 		return complain(EXIT_NOT_STARTED,
 			"no worker lcore: the main lcore only controls; give EAL at least two, as in "
 			"-l 0-1, or --lcores 0@0,1@0 to share one CPU");
+	if (err == -EMFILE || err == -ENFILE)
+		return complain(EXIT_NOT_STARTED,
+			"[dptap] idle = sleep: no descriptors left for workers to be woken by; raise the limit of open "
+			"files (ulimit -n, or LimitNOFILE= in dptap.service)");
 	if (err != 0)
 		return complain(
 			EXIT_NOT_STARTED, "no memory for workers; reserve more hugepages, or give EAL -m MEGABYTES");

@@ -12,7 +12,7 @@ const struct dt_conf_setting dt_conf_settings[] = {
 	{ .kind = DT_CONF_DPTAP, .key = "mbufs", .type = DT_CONF_NUMBER, .form = "N", IN(dt_conf, mbufs),
 	  .min = 1024, .max = 16777215, .unit = "packets", .zero = "as many as the ports need", .initial = "0",
 	  .help = "mbufs in all pools: each NUMA node with workers has one" },
-	{ .kind = DT_CONF_DPTAP, .key = "idle", .type = DT_CONF_CHOICE, .form = "poll|pause", IN(dt_conf, idle),
+	{ .kind = DT_CONF_DPTAP, .key = "idle", .type = DT_CONF_CHOICE, .form = "poll|pause|sleep", IN(dt_conf, idle),
 	  .initial = "poll",
 	  .help = "what a worker does while it finds nothing to move" },
 

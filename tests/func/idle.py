@@ -10,13 +10,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 
 # pylint: disable=wrong-import-position
 from frames import frame, mac
-from guest import LAYOUTS
+from guest import RINGS
 from stage import bridge, mac_of
 from testing import equal, main, scenario, wait_until
 from uplink import Nic
-import vhost_user as vu
 
-MODES = ("poll", "pause")
+MODES = ("poll", "pause", "sleep")
 STRANGER = mac(0xABCDEF)
 """Somebody behind the uplink."""
 
@@ -42,26 +41,29 @@ def stage_of(mode):
 STAGES = {mode: stage_of(mode) for mode in MODES}
 
 
-def test_in(*modes, layouts=LAYOUTS):
-    """The same test in each of these modes with rings of each of these layouts, EVENT_IDX or not."""
+def test_in(*modes, rings=tuple(RINGS)):
+    """The same test in each of these modes with rings of each of these kinds."""
     def each(function):
         for mode in modes:
-            for layout in layouts:
-                for more in (0, vu.F_EVENT_IDX):
-                    def one(stage, features=LAYOUTS[layout] | more):
-                        for name in ("vm0", "vm1"):
-                            stage.bring(name, features=features)
-                        function(stage)
-                        stage.dptap.settle()
+            for kind in rings:
+                def one(stage, features=RINGS[kind]):
+                    for name in ("vm0", "vm1"):
+                        stage.bring(name, features=features)
+                    function(stage)
+                    stage.dptap.settle()
 
-                    one.__name__ = f"{function.__name__}__{mode}_{layout}{'_event_idx' if more else ''}"
-                    STAGES[mode].test(one)
+                one.__name__ = f"{function.__name__}__{mode}_{kind}"
+                STAGES[mode].test(one)
         return function
     return each
 
 
 def rounds_in_vain(stage):
-    """Wait until the worker has gone on for a while without finding anything."""
+    """Wait until the worker has gone on for a while without finding anything, or sleeps if it may."""
+    if stage.mode == "sleep":
+        stage.dptap.wait_asleep()
+        return
+
     def idle():
         return sum(one["idle_cycles"] for one in stage.dptap.lcores())
 
@@ -105,7 +107,14 @@ def a_worker_that_never_sleeps_asks_for_no_kick(stage):
     equal(kicks, 0, "posts after which the device wanted a kick")
 
 
-@test_in(*MODES, layouts=("split",))
+@test_in("poll", "pause", rings=("split",))
+def a_worker_that_never_sleeps_has_not_slept(stage):
+    rounds_in_vain(stage)
+    for one in stage.dptap.lcores():
+        equal((one["sleeps"], one["sleep_cycles"]), (0, 0), f"sleeps of lcore {one['lcore']}, and for how long")
+
+
+@test_in(*MODES, rings=("split",))
 def the_mode_is_told(stage):
     lcores = stage.dptap.lcores()
     equal([one["idle"] for one in lcores], [stage.mode] * len(lcores), "how the workers idle")

@@ -53,7 +53,7 @@ def stage_of(mode):
     return scenario(stages)
 
 
-POLL, PAUSE = (stage_of(mode) for mode in ("poll", "pause"))
+POLL, PAUSE, SLEEP = (stage_of(mode) for mode in ("poll", "pause", "sleep"))
 
 
 def bring(stage, name, **settings):
@@ -195,6 +195,7 @@ def with_rings(*scenes, layouts=LAYOUTS, events=(0, vu.F_EVENT_IDX)):
 
 @with_rings(POLL)
 @with_rings(PAUSE, layouts=("split", "packed"), events=(vu.F_EVENT_IDX,))
+@with_rings(SLEEP, layouts=("split", "packed"), events=(vu.F_EVENT_IDX,))
 def frames_pass_beside_moves(stage, _):
     talk_beside(stage, mover(stage))
 

@@ -272,6 +272,21 @@ class Dptap:
         """All workers: a list of {"lcore", "queues", "received", ...}."""
         return self._numbered("/dptap/lcores")
 
+    def wait_asleep(self):
+        """Wait until all workers sleep (idle=sleep): none goes to sleep anew while time passes asleep alone."""
+        before = {}
+
+        def all_sleep():
+            lasts = True
+            for one in self.lcores():
+                now = (one["sleeps"], one["sleep_cycles"], one["idle_cycles"])
+                then = before.get(one["lcore"], (0, 0, 0))
+                before[one["lcore"]] = now
+                lasts &= now[0] > 0 and now[0] == then[0] and now[1] > then[1] and now[2] - now[1] == then[2] - then[1]
+            return lasts
+
+        wait_until(all_sleep, "all workers to sleep", self.deadline)
+
     def port(self, name):
         return self.tele(f"/dptap/port,{name}")
 

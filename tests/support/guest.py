@@ -27,6 +27,10 @@ LAYOUTS = {
 }
 """What a guest with rings of each kind asks for."""
 
+RINGS = {layout + name: features | more for layout, features in LAYOUTS.items()
+         for name, more in (("", 0), ("_event_idx", vu.F_EVENT_IDX))}
+"""The same with and without EVENT_IDX."""
+
 OFFLOADS = vu.HOST_OFFLOADS | vu.GUEST_OFFLOADS
 """To be added by a guest that leaves checksums and segmentation to others."""
 

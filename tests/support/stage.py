@@ -103,21 +103,22 @@ class Stage:
 
 
 @contextlib.contextmanager
-def bridge(*names, nic=None, learn=(), settings=None, own=(), **more):
+def bridge(*names, nic=None, alone=False, learn=(), settings=None, own=(), **more):
     """dptap with guests of these names on one bridge, none of them connected.
 
     `nic`       an uplink stand-in with a vdev and a device; without one there is a net_null that only swallows
+    `alone`     no uplink at all
     `learn`     names whose MAC address is not configured
     `settings`  name: further settings of that guest or, under the device's name, of the uplink
     `own`       further arguments
     """
     settings = settings or {}
     device = nic.device if nic else "net_null0"
-    args = [program.uplink(device, **settings.get(device, {}))]
+    args = [] if alone else [program.uplink(device, **settings.get(device, {}))]
     for name in names:
         address = {} if name in learn else {"mac": text(mac_of(name))}
         args.append(program.guest(name, **address, **settings.get(name, {})))
-    vdevs = [nic.vdev if nic else uplinks.null()]
+    vdevs = [] if alone else [nic.vdev if nic else uplinks.null()]
     with program.Dptap(*args, *own, vdevs=vdevs, **more) as running:
         stage = Stage(running)
         try:

@@ -302,6 +302,10 @@ settings_of_the_process_may_be_arguments(void **state)
 	assert_int_equal(conf->idle, DT_IDLE_PAUSE);
 	dt_conf_free(conf);
 
+	conf = ACCEPT("--set", "idle=sleep");
+	assert_int_equal(conf->idle, DT_IDLE_SLEEP);
+	dt_conf_free(conf);
+
 	REFUSE("--set: mbufs: given twice; keep one", "--set", "mbufs=65536", "--set", "mbufs=65536");
 	REFUSE("--set: mtu: unknown key; [dptap] takes mbufs, idle", "--set", "mtu=1500");
 	REFUSE("--set: mbufs: no value, want key=value", "--set", "mbufs");
