@@ -46,6 +46,22 @@ move_near_memory(struct dt_guest *guest, unsigned int i)
 			dt_worker_lcore(now), dt_worker_lcore(near));
 }
 
+/* Others' huge pages do not show before we have touched them: the guest's first one there is for sure. */
+static int
+find_node(const struct dt_guest *guest)
+{
+	const struct dt_gmem_region *first = &guest->mem->regions[0];
+	struct dt_node_sample sample;
+
+	dt_guest_sample_memory(guest, &sample);
+	if (sample.n > 0)
+		return dt_node_of_most(&sample);
+	for (unsigned int i = 1; i < guest->mem->n_regions; i++)
+		if (guest->mem->regions[i].gpa < first->gpa)
+			first = &guest->mem->regions[i];
+	return dt_node_of_touched(first->hva);
+}
+
 static bool
 any_is_ready(const struct dt_guest *guest)
 {
@@ -67,11 +83,8 @@ static void
 note_node(struct dt_guest *guest)
 {
 	bool may_move = !any_is_ready(guest), is_new;
-	struct dt_node_sample sample;
-	int node;
+	int node = find_node(guest);
 
-	dt_guest_sample_memory(guest, &sample);
-	node = dt_node_of_most(&sample);
 	is_new = node != guest->memory_node;
 	guest->memory_node = node;
 	for (unsigned int i = 0; i < guest->n_pairs; i++) {
