@@ -243,6 +243,28 @@ dt_guest_info(struct dt_guest *guest, struct dt_guest_info *ret_info)
 	pthread_mutex_unlock(&guest->lock);
 }
 
+void
+dt_guest_nodes(struct dt_guest *guest, struct dt_guest_nodes *ret_nodes)
+{
+	struct dt_node_sample sample;
+
+	pthread_mutex_lock(&guest->lock);
+	dt_guest_sample_memory(guest, &sample);
+	ret_nodes->memory = dt_node_of_most(&sample);
+	ret_nodes->n_pairs = guest->n_pairs;
+	for (unsigned int i = 0; i < guest->n_pairs; i++) {
+		const struct dt_pair *pair = guest->pairs[i].pair;
+
+		ret_nodes->pairs[i] = (struct dt_queue_nodes){
+			.worker = dt_worker_node(guest->pairs[i].worker),
+			.pair = dt_node_of(pair),
+			.lane = dt_node_of(pair->lane.ring),
+			.pool = pair->pool,
+		};
+	}
+	pthread_mutex_unlock(&guest->lock);
+}
+
 const char *
 dt_guest_state_name(enum dt_guest_state state)
 {

@@ -14,6 +14,7 @@
 
 #include "conf.h"
 #include "lane.h"
+#include "node.h"
 #include "worker.h"
 
 struct dt_guest;
@@ -113,6 +114,16 @@ const struct dt_conf_guest *dt_guest_conf(const struct dt_guest *guest);
 
 /** Any thread. */
 void dt_guest_info(struct dt_guest *guest, struct dt_guest_info *ret_info);
+
+/** What telemetry shows of where things really lie: NUMA nodes. */
+struct dt_guest_nodes {
+	int memory; /* most of the guest's, -1: unknown */
+	unsigned int n_pairs;
+	struct dt_queue_nodes pairs[DT_CONF_QUEUES_MAX];
+};
+
+/** Look now; takes some system calls. Any thread. */
+void dt_guest_nodes(struct dt_guest *guest, struct dt_guest_nodes *ret_nodes);
 
 const char *dt_guest_state_name(enum dt_guest_state state);
 

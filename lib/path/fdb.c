@@ -9,6 +9,7 @@
 #include <rte_hash_crc.h>
 #include <rte_lcore.h>
 
+#include "node.h"
 #include "worker.h"
 
 /* An entry's value: the member, and whether it is configured. */
@@ -59,6 +60,12 @@ dt_fdb_free(struct dt_fdb *fdb)
 		return;
 	rte_hash_free(fdb->hash);
 	free(fdb);
+}
+
+int
+dt_fdb_node(const struct dt_fdb *fdb)
+{
+	return dt_node_of(fdb->hash);
 }
 
 int

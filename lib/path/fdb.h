@@ -29,6 +29,9 @@ dt_mac_key(const struct rte_ether_addr *mac)
 int dt_fdb_new(const char *name, uint32_t size, struct dt_fdb **ret_fdb);
 void dt_fdb_free(struct dt_fdb *fdb);
 
+/** The NUMA node that its table really lies on, -1: unknown. */
+int dt_fdb_node(const struct dt_fdb *fdb);
+
 /** Main thread. @return 0; -ENOSPC */
 int dt_fdb_add(struct dt_fdb *fdb, uint64_t key, unsigned int member);
 

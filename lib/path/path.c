@@ -427,6 +427,16 @@ dt_path_find(const struct dt_path *path, const char *name)
 	return -1;
 }
 
+unsigned int
+dt_path_tables_on(const struct dt_path *path, int node)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < path->n_bridges; i++)
+		n += path->bridges[i].fdb != NULL && dt_fdb_node(path->bridges[i].fdb) == node;
+	return n;
+}
+
 const struct dt_conf *
 dt_path_conf(const struct dt_path *path)
 {

@@ -66,6 +66,9 @@ struct dt_guest *dt_path_guest(const struct dt_path *path, unsigned int port);
 /** The port of that name, -1: there is none. */
 int dt_path_find(const struct dt_path *path, const char *name);
 
+/** Forwarding tables, all workers', that lie on NUMA node @p node. */
+unsigned int dt_path_tables_on(const struct dt_path *path, int node);
+
 const struct dt_conf *dt_path_conf(const struct dt_path *path);
 
 #endif

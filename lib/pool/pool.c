@@ -202,6 +202,7 @@ dt_pool_info(unsigned int i, struct dt_pool_info *ret_info)
 		.node = pools[i].node,
 		.mbufs = pools[i].pool->size,
 		.n_free = rte_mempool_avail_count(pools[i].pool),
+		.pool = pools[i].pool,
 	};
 	rte_mempool_mem_iter(pools[i].pool, sample_memory, &ret_info->memory);
 }

@@ -50,6 +50,7 @@ struct dt_pool_info {
 	int node; /* -1: anywhere */
 	uint32_t mbufs;
 	uint32_t n_free;
+	const struct rte_mempool *pool;
 	struct dt_node_sample memory; /* where its mbufs really lie */
 };
 

@@ -19,6 +19,7 @@ void dt_tele_ports(const struct dt_path *path, const char *params, struct rte_te
 void dt_tele_port(const struct dt_path *path, const char *params, struct rte_tel_data *data);
 void dt_tele_drops(const struct dt_path *path, const char *params, struct rte_tel_data *data);
 void dt_tele_lcores(const struct dt_path *path, const char *params, struct rte_tel_data *data);
+void dt_tele_numa(const struct dt_path *path, const char *params, struct rte_tel_data *data);
 void dt_tele_reasons(const struct dt_path *path, const char *params, struct rte_tel_data *data);
 void dt_tele_explain(const struct dt_path *path, const char *params, struct rte_tel_data *data);
 void dt_tele_move(struct dt_path *path, const char *params, struct rte_tel_data *data);

@@ -144,6 +144,8 @@ static const struct {
 		"Dropped packets by reason and cause. Parameter: name of a port, or none for all" },
 	{ "/dptap/lcores", dt_tele_lcores, NULL,
 		"Workers: cycles, queues, counters. Parameter: lcore to begin with, or none" },
+	{ "/dptap/numa", dt_tele_numa, NULL,
+		"NUMA nodes: what lies on each, and what crosses. Parameter: node to begin with, or none" },
 	{ "/dptap/reasons", dt_tele_reasons, NULL, "All drop reasons with their causes. No parameters" },
 	{ "/dptap/explain", dt_tele_explain, NULL,
 		"What a reason or cause means, and what to do. Parameter: its name" },

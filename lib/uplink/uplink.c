@@ -351,6 +351,19 @@ dt_uplink_info(struct dt_uplink *uplink, struct dt_uplink_info *ret_info)
 	*ret_info = info;
 }
 
+struct dt_queue_nodes
+dt_uplink_nodes(const struct dt_uplink *uplink, unsigned int index)
+{
+	const struct dt_uplink_queue *queue = &uplink->queues[index];
+
+	return (struct dt_queue_nodes){
+		.worker = dt_worker_node(dt_uplink_worker(uplink, index)),
+		.pair = dt_node_of(queue),
+		.lane = dt_node_of(queue->lane.ring),
+		.pool = dt_pool_of(queue->lane.node), /* as they were set up together */
+	};
+}
+
 bool
 dt_uplink_link_is_up(const struct dt_uplink *uplink)
 {

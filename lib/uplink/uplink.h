@@ -15,6 +15,7 @@
 
 #include "conf.h"
 #include "lane.h"
+#include "node.h"
 #include "worker.h"
 
 struct dt_uplink;
@@ -110,6 +111,9 @@ const struct dt_conf_uplink *dt_uplink_conf(const struct dt_uplink *uplink);
 
 /** Any thread. */
 void dt_uplink_info(struct dt_uplink *uplink, struct dt_uplink_info *ret_info);
+
+/** Where a queue pair really lies. Control threads; takes some system calls. */
+struct dt_queue_nodes dt_uplink_nodes(const struct dt_uplink *uplink, unsigned int queue);
 
 /** As the last tick found it. Any thread. */
 bool dt_uplink_link_is_up(const struct dt_uplink *uplink);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What /dptap/... on DPDK's telemetry socket answers: shapes, sums that agree, and sense for nonsense."""
 
+import ctypes
 import json
 import os
 import re
@@ -161,6 +162,38 @@ def lcores_add_up_to_the_balance(stage):
     check(workers[0]["busy_cycles"] > 0 and workers[0]["idle_cycles"] > 0, f"cycles of {workers[0]}")
 
 
+def node_of_own_memory():
+    """The NUMA node of some memory of this process, negative: the kernel does not tell."""
+    memory = ctypes.create_string_buffer(1)
+    pages, nodes = (ctypes.c_void_p * 1)(ctypes.addressof(memory) & ~4095), (ctypes.c_int * 1)(-1)
+    ctypes.CDLL("libnuma.so.1").numa_move_pages(0, ctypes.c_ulong(1), pages, None, nodes, 0)
+    return nodes[0]
+
+
+@ALL.test
+def numa_tells_of_everything_that_lies_on_some_node(stage):
+    if node_of_own_memory() < 0:
+        raise Skip("the kernel does not tell where memory lies")
+    nodes = stage.dptap.numa()
+
+    def all_of(key):
+        return sorted(one for node in nodes.values() for one in node[key])
+
+    pairs = ["net_null0:0", "vm0:0", "vm1:0", "vm2:0"]
+    equal(all_of("queue_pairs"), pairs, "queue pairs")
+    equal(all_of("lanes"), pairs, "lanes")
+    equal(all_of("guests"), ["vm0", "vm1"], "guests that have memory")
+    equal([all_of("lcores"), all_of("ledgers")], [[0, 1], [0, 1]], "lcores and their ledgers")
+    info = stage.dptap.tele("/dptap/info")
+    equal(sum(node["mbufs"] for node in nodes.values()), info["mbufs"], "mbufs")
+    check(sum(node["memory_bytes"] for node in nodes.values()) > info["mbufs"] * 2048,
+          f"memory of EAL's is less than that of the mbufs: {nodes}")
+    check(all_of("cpus"), f"no CPUs: {nodes}")
+    if len(nodes) == 1:
+        equal(nodes["0"]["crossing"], {}, "what crosses nodes where there is one")
+    equal(stage.dptap.tele(f"/dptap/numa,{max(map(int, nodes)) + 1}"), {}, "behind the last node")
+
+
 @ALL.test
 def reasons_are_the_21_of_the_kernel_with_their_causes(stage):
     reasons = stage.dptap.tele("/dptap/reasons")
@@ -221,8 +254,8 @@ def a_list_begins_at_a_number_or_says_what_it_wants(stage):
 def every_endpoint_is_listed_and_explains_itself(stage):
     mine = [name for name in json.loads(stage.dptap.tele_raw("/"))["/"] if name.startswith("/dptap/")]
 
-    equal(sorted(mine), ["/dptap/" + name for name in ("balance", "drops", "explain", "info", "lcores", "move", "port",
-                                                       "ports", "reasons")], "endpoints")
+    equal(sorted(mine), ["/dptap/" + name for name in ("balance", "drops", "explain", "info", "lcores", "move", "numa",
+                                                       "port", "ports", "reasons")], "endpoints")
     for name in mine:
         help_ = json.loads(stage.dptap.tele_raw(f"/help,{name}"))["/help"]
         check(len(help_[name]) > 10, f"help of {name} is {help_}")
@@ -256,7 +289,7 @@ def sixty_four_guests():
 
 @sixty_four_guests.test
 def every_answer_is_whole_and_within_the_limit_at_64_guests(stage):
-    for command in ["/dptap/" + name for name in ("info", "ports", "drops", "lcores", "reasons", "balance")] + [
+    for command in ["/dptap/" + name for name in ("info", "ports", "drops", "lcores", "numa", "reasons", "balance")] + [
             f"/dptap/port,{stage.names[63]}", f"/dptap/drops,{stage.names[63]}", "/dptap/explain,FULL_RING",
             "/dptap/explain,NO_SOCKET"]:
         raw = stage.dptap.tele_raw(command)

@@ -287,6 +287,15 @@ class Dptap:
 
         wait_until(all_sleep, "all workers to sleep", self.deadline)
 
+    def numa(self):
+        """All NUMA nodes by their numbers, as strings: {"0": {"lcores", "guests", "lanes", "crossing", ...}}."""
+        nodes, following = {}, ""
+        while following is not None:
+            answer = self.tele(f"/dptap/numa,{following}" if following else "/dptap/numa")
+            following = answer.pop("next", None)
+            nodes.update(answer)
+        return nodes
+
     def port(self, name):
         return self.tele(f"/dptap/port,{name}")
 
