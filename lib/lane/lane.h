@@ -42,9 +42,9 @@ struct dt_lane {
 
 _Static_assert(DT_CAUSE_MAX <= UINT8_MAX, "a lane keeps a cause in a byte");
 
-/** Where a port hands on what it yielded: @p take owns the packets from then on. */
+/** Where a port hands on what it yielded: @p take owns the packets from then on. @return runs for one destination */
 struct dt_sink {
-	void (*take)(void *self, struct rte_mbuf **pkts, unsigned int n);
+	unsigned int (*take)(void *self, struct rte_mbuf **pkts, unsigned int n);
 	void *self;
 };
 

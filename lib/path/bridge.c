@@ -187,7 +187,7 @@ look_up(const struct dt_ingress *in, uint64_t destination, enum dt_cause *ret_ca
 	return NULL;
 }
 
-void
+unsigned int
 dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 {
 	DT_STAGE(DT_STAGE_CLASSIFY);
@@ -196,7 +196,7 @@ dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 	const struct dt_member *to = NULL; /* of the run of packets that ends before i */
 	enum dt_cause cause = DT_CAUSE_MAX;
 	uint64_t last = UINT64_MAX; /* destination that `to` was found for; no MAC is that */
-	unsigned int start = 0;
+	unsigned int start = 0, n_runs = 1;
 
 	if (unlikely(in->own != 0 && __atomic_load_n(&in->look_again, __ATOMIC_RELAXED)))
 		look_at_stranger(in, pkts[0]);
@@ -217,6 +217,7 @@ dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 			else
 				dt_drop_burst(in->at, &pkts[start], i - start, cause);
 		}
+		n_runs += i > 0;
 		start = i;
 		last = destination;
 		if (unlikely((destination & 1) != 0)) {
@@ -233,9 +234,10 @@ dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 		else
 			dt_drop_burst(in->at, &pkts[start], n - start, cause);
 	}
+	return n_runs;
 }
 
-void
+unsigned int
 dt_pipe_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 {
 	DT_STAGE(DT_STAGE_CLASSIFY);
@@ -245,4 +247,5 @@ dt_pipe_take(void *ingress, struct rte_mbuf **pkts, unsigned int n)
 		put(in, &in->bridge->members[1 - in->self], pkts, n);
 	else
 		dt_drop_burst(in->at, pkts, n, DT_CAUSE_NO_DESTINATION);
+	return 1;
 }

@@ -62,7 +62,7 @@ struct dt_ingress {
 } __rte_cache_aligned;
 
 /** A sink: forward by destination MAC, clone broadcast and multicast, learn sources. */
-void dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n);
+unsigned int dt_bridge_take(void *ingress, struct rte_mbuf **pkts, unsigned int n);
 
 /** Have an ingress look at sources again, in case another has taken one over. Control, now and then. */
 static inline void
@@ -81,6 +81,6 @@ uint64_t dt_bridge_stranger(struct dt_ingress *ingress, unsigned int n);
 void dt_bridge_forget(void *ingress);
 
 /** A sink: forward to the only other member. */
-void dt_pipe_take(void *ingress, struct rte_mbuf **pkts, unsigned int n);
+unsigned int dt_pipe_take(void *ingress, struct rte_mbuf **pkts, unsigned int n);
 
 #endif

@@ -3,8 +3,11 @@
 
 #include "stage.h"
 
-/* Several guests may fill a lane in one round; a visit empties it as far as this goes. */
-#define VISIT_BURSTS 8
+/* What comes in may be for many guests, each of which wants more than a packet at a time: a visit takes so much. */
+#define VISIT_RX_BURSTS 8
+
+/* Many guests may fill a lane in one round; a visit empties it as far as this goes. */
+#define VISIT_TX_BURSTS 32
 
 /* Frames too short to be looked at leave here. @return how many are left */
 static unsigned int
@@ -45,8 +48,9 @@ take_over(struct rte_mbuf *m)
 		dt_vnet_from_partial(m);
 }
 
+/* @return packets received; of one burst, in *ret_n_runs, which counts runs for one destination */
 static unsigned int
-receive(struct dt_uplink_queue *queue)
+receive_burst(struct dt_uplink_queue *queue, unsigned int *ret_n_runs)
 {
 	struct rte_mbuf *pkts[DT_BURST];
 	unsigned int n = rte_eth_rx_burst(queue->device, queue->index, pkts, DT_BURST);
@@ -64,8 +68,24 @@ receive(struct dt_uplink_queue *queue)
 	dt_received(queue->at_in, yielded, dt_burst_bytes(pkts, yielded));
 	kept = drop_runts(queue, pkts, yielded);
 	if (likely(kept > 0))
-		queue->sink.take(queue->sink.self, pkts, kept);
+		*ret_n_runs = queue->sink.take(queue->sink.self, pkts, kept);
 	return n;
+}
+
+/* A burst, and the more of them the more destinations it has, lest each guest be visited for a packet or two. */
+static unsigned int
+receive(struct dt_uplink_queue *queue)
+{
+	unsigned int moved = 0, n_runs = 1;
+
+	for (unsigned int i = 0; i < RTE_MIN(n_runs, (unsigned int)VISIT_RX_BURSTS); i++) {
+		unsigned int n = receive_burst(queue, &n_runs);
+
+		moved += n;
+		if (n < DT_BURST)
+			break;
+	}
+	return moved;
 }
 
 /* @return packets that the NIC took */
@@ -136,7 +156,7 @@ dt_uplink_poll(void *arg)
 	struct dt_uplink_queue *queue = arg;
 	unsigned int moved = receive(queue);
 
-	for (unsigned int i = 0; i < VISIT_BURSTS; i++) {
+	for (unsigned int i = 0; i < VISIT_TX_BURSTS; i++) {
 		unsigned int n = transmit(queue);
 
 		moved += n;

@@ -31,7 +31,7 @@ start(struct dt_sink sink, uint32_t mtu, bool gro)
 					     .queue_len = DT_TEST_NIC_LANE } };
 	snprintf(name, sizeof(name), "wire%u", number++);
 	snprintf(nic->conf.device, sizeof(nic->conf.device), "net_ring_%s", name);
-	nic->to_dptap = rte_ring_create("to_dptap", 256, 0, 0);
+	nic->to_dptap = rte_ring_create("to_dptap", 512, 0, 0);
 	nic->from_dptap = rte_ring_create("from_dptap", DT_TEST_NIC_WIRE, 0, RING_F_EXACT_SZ);
 	assert_non_null(nic->to_dptap);
 	assert_non_null(nic->from_dptap);

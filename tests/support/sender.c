@@ -12,10 +12,11 @@ struct dt_test_sender dt_test_sender;
 
 static struct dt_test_sender *const sender = &dt_test_sender;
 
-static void
+static unsigned int
 into_lane(void *lane, struct rte_mbuf **pkts, unsigned int n)
 {
 	dt_lane_put(lane, DT_TEST_SENDER_IN, pkts, n);
+	return 1;
 }
 
 int

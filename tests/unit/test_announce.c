@@ -36,13 +36,14 @@ end(void)
 	sent = NULL;
 }
 
-static void
+static unsigned int
 take(void *self, struct rte_mbuf **pkts, unsigned int n)
 {
 	assert_int_equal(n, 1);
 	end();
 	sent = pkts[0];
 	n_sent++;
+	return 1;
 }
 
 static int

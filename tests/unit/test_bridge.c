@@ -83,8 +83,8 @@ take_down(void **state)
 	return result;
 }
 
-/* A burst of frames of 60 bytes from one port, to these destinations, in this order. */
-static void
+/* A burst of frames of 60 bytes from one port, to these destinations, in this order. @return runs that they make */
+static unsigned int
 send_burst(unsigned int port, uint8_t source, const uint8_t destinations[], unsigned int n)
 {
 	struct rte_mbuf *pkts[DT_BURST];
@@ -92,7 +92,7 @@ send_burst(unsigned int port, uint8_t source, const uint8_t destinations[], unsi
 	dt_test_bring(IN(port), pkts, n, 60, 0);
 	for (unsigned int i = 0; i < n; i++)
 		dt_test_packet_address(pkts[i], destinations[i], source);
-	dt_bridge_take(&ingress[port], pkts, n);
+	return dt_bridge_take(&ingress[port], pkts, n);
 }
 
 static void
@@ -324,6 +324,16 @@ the_wire_teaches_nothing(void **state)
 }
 
 static void
+runs_for_one_destination_are_counted(void **state)
+{
+	static const uint8_t same[] = { FIXED, FIXED, FIXED }, turns[] = { FIXED, FIXED, 77, FIXED, 77, 77 };
+
+	assert_int_equal(send_burst(VM0, 1, same, RTE_DIM(same)), 1);
+	assert_int_equal(send_burst(VM0, 1, turns, RTE_DIM(turns)), 4);
+	expect_waiting(3, 0, 6);
+}
+
+static void
 addresses_of_groups_are_not_learnt(void **state)
 {
 	struct rte_mbuf *pkts[2];
@@ -444,6 +454,7 @@ main(void)
 		BRIDGE(what_waits_of_a_broadcast_pins_no_mbuf_that_waits_elsewhere),
 		BRIDGE(a_guest_can_teach_so_many_addresses_and_no_more),
 		BRIDGE(the_wire_teaches_nothing),
+		BRIDGE(runs_for_one_destination_are_counted),
 		BRIDGE(addresses_of_groups_are_not_learnt),
 		BRIDGE(a_learnt_address_follows_its_user_and_a_configured_one_does_not),
 		BRIDGE(what_a_guest_taught_is_forgotten_with_it),

@@ -18,12 +18,14 @@
 #define VM1_OUT DT_AT_OUT(DT_TEST_VM1)
 
 static struct dt_test_nic *const nic = &dt_test_nic;
-static struct dt_lane lane; /* where received packets go */
+static struct dt_lane lane; /* where received packets go, */
+static unsigned int n_runs; /* in so many runs, as it says */
 
-static void
+static unsigned int
 into_lane(void *self, struct rte_mbuf **pkts, unsigned int n)
 {
 	dt_lane_put(self, NIC_IN, pkts, n);
+	return n_runs;
 }
 
 static void
@@ -32,6 +34,7 @@ start_with_mtu(void **state, uint32_t mtu)
 	dt_test_books_open(state);
 	assert_int_equal(dt_lane_init(&lane, "lane", VM1_OUT, 100, DT_CAUSE_SHUTTING_DOWN, 0, true), 0);
 	dt_lane_open(&lane);
+	n_runs = 1;
 	dt_test_nic_start((struct dt_sink){ into_lane, &lane }, mtu);
 }
 
@@ -95,6 +98,24 @@ what_the_nic_receives_is_handed_on(void **state)
 		assert_true(dt_test_packet_is(pkts[i], 100, i));
 	dt_lane_finish(&lane, 3);
 	dt_delivered(VM1_OUT, pkts, 3);
+}
+
+static void
+a_visit_receives_the_more_bursts_the_more_destinations_they_have(void **state)
+{
+	for (uint16_t i = 0; i < 13 * DT_BURST + 5; i++)
+		dt_test_nic_arrives(dt_test_packet(60, i));
+
+	assert_int_equal(dt_test_nic_poll(), DT_BURST);
+	n_runs = 2;
+	assert_int_equal(dt_test_nic_poll(), 2 * DT_BURST);
+	n_runs = DT_BURST;
+	assert_int_equal(dt_test_nic_poll(), 8 * DT_BURST); /* no more: guests have to be visited */
+	assert_int_equal(dt_test_nic_poll(), 2 * DT_BURST + 5);
+	assert_int_equal(dt_test_nic_poll(), 0);
+
+	assert_int_equal(dt_test_account(NIC_IN).received.packets, 13 * DT_BURST + 5);
+	dt_lane_drain(&lane, DT_CAUSE_SHUTTING_DOWN);
 }
 
 static void
@@ -368,6 +389,7 @@ main(void)
 #define JUMBO(test) cmocka_unit_test_setup_teardown(test, start_with_jumbo, stop)
 	const struct CMUnitTest tests[] = {
 		NIC(what_the_nic_receives_is_handed_on),
+		NIC(a_visit_receives_the_more_bursts_the_more_destinations_they_have),
 		NIC(a_runt_from_the_wire_is_too_small),
 		NIC(packets_for_the_wire_leave_in_order),
 		NIC(a_nic_that_accepts_nothing_more_fills_its_lane_and_is_blamed),

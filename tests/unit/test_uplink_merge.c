@@ -23,10 +23,11 @@
 static struct dt_test_nic *const nic = &dt_test_nic;
 static struct dt_lane lane; /* where received packets go */
 
-static void
+static unsigned int
 into_lane(void *self, struct rte_mbuf **pkts, unsigned int n)
 {
 	dt_lane_put(self, NIC_IN, pkts, n);
+	return 1;
 }
 
 static int

@@ -45,10 +45,11 @@ prepare(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	return n;
 }
 
-static void
+static unsigned int
 into_lane(void *self, struct rte_mbuf **pkts, unsigned int n)
 {
 	dt_lane_put(self, NIC_IN, pkts, n);
+	return 1;
 }
 
 static int
