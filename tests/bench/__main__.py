@@ -11,6 +11,9 @@ books: what counting costs, against a build of dptap that does not.
 
 guests: what a packet, an idle guest and a guest's memory cost with 1, 8 and 64 guests.
 
+idle: what dptap takes of a CPU while nothing passes, and how long the first frame after a rest is under way, however it
+idles.
+
 stages: which stage of a packet's way through dptap costs how many cycles.
 
 README.md beside this file says how to read the results.
@@ -29,9 +32,10 @@ import books
 import chart
 import compare
 import guests
+import idle
 import latency
 from machine import HugePages, Placement, check_cpus, compile_load
-from options import BOOKS, GUESTS, LATENCY, SPEED, STAGES, parse_arguments
+from options import BOOKS, GUESTS, IDLE, LATENCY, SPEED, STAGES, parse_arguments
 from process import BenchError, be_real_time
 from programs import choose_programs, count_pages, refusal
 import report
@@ -79,6 +83,7 @@ KINDS = {
     BOOKS: Kind(measure_speed, books.markdown, books.prepare, load_of_speed),
     GUESTS: Kind(guests.measure, guests.markdown, guests.prepare, lambda case: "guest_load"),
     STAGES: Kind(stages.measure, stages.markdown, stages.prepare, load_of_speed),
+    IDLE: Kind(idle.measure, idle.markdown, idle.prepare, lambda case: None),
 }
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import os
 
 from forwarder import TESTPMD
+from idle import RESTS
 from machine import ROOT
 from ovs import OVS
 from session import GSO, GUEST_TO_GUEST, GUEST_TO_NIC, LOOP, NIC_TO_GUEST, SCENARIOS, Case
@@ -24,6 +25,7 @@ LATENCY = "latency"
 BOOKS = "books"
 GUESTS = "guests"
 STAGES = "stages"
+IDLE = "idle"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,7 @@ DEFAULTS = {
     GUESTS: Default([Case(scenario, 64) for scenario in (NIC_TO_GUEST, GUEST_TO_NIC)],
                     (NIC_TO_GUEST, GUEST_TO_NIC), 16, 2, 0.3),
     STAGES: Default([Case(scenario, 64) for scenario in SCENARIOS], SCENARIOS, 8, 1, 0.3),
+    IDLE: Default(RESTS, (), 6, 2, 1),
 }
 
 
@@ -125,6 +128,8 @@ def parse_arguments(description):
             setattr(options, name, getattr(DEFAULTS[options.what], name))
     if options.what != SPEED and (options.chart or options.require is not None or options.calibrate):
         parser.error(f"--chart, --require and --calibrate are for {SPEED}")
+    if options.what == IDLE and (options.scenario or options.size or options.virtio or options.queues):
+        parser.error(f"--scenario, --size, --virtio and --queues are not for {IDLE}, where nothing is sent")
     options.cases = chosen_cases(options, parser)
     for queues in (options.queues, options.peer_queues):
         if queues is not None and not 1 <= queues <= 16:

@@ -5,7 +5,9 @@
 import argparse
 import contextlib
 import io
+import os
 import struct
+import time
 import unittest
 
 import books
@@ -14,6 +16,7 @@ import compare
 from compare import Ratio, Round, judge, peers_case, summarise, take_turns
 from forwarder import TESTPMD
 from guests import COUNTS, Result as CrowdResult, Standing, per_guest, rows_of as crowd_rows, standing_rows
+import idle
 from latency import LEVELS, LOSSES, SLICES, Level, RateSearch, Result, rows_of, try_rate
 from options import ROWS, check_peers, chosen_cases
 from ovs import OVS, parse_busy_cycles, parse_sent
@@ -461,6 +464,27 @@ class Stages(unittest.TestCase):
         row, = stages.rows_of(Case(LOOP, 64), looks)
 
         self.assertEqual((row[2:5], row[-2:]), (["near", 1, "2.0"], ["**14.0**", "0.50"]))
+
+
+class Idle(unittest.TestCase):
+    """What nothing costs."""
+
+    def test_a_row_tells_shares_in_percent_and_ways_with_their_tail(self):
+        found = idle.Found([0.01, 0.03, 0.02], [0.001], [float(us) for us in range(100, 0, -1)])
+
+        row, = idle.rows_of("guests", {"sleep": found})
+
+        self.assertEqual(row, ["guests", "sleep", "**2.00**", "0.10", "50 (100)", report.NONE])
+
+    def test_a_thread_that_ran_is_counted_by_its_name(self):
+        before, end = idle.ran_ns(os.getpid()), time.process_time() + 0.05
+
+        while time.process_time() < end:
+            pass
+
+        after = idle.ran_ns(os.getpid())
+        self.assertGreater(after[1], before[1])
+        self.assertEqual((before[0], after[0]), (0, 0))
 
 
 class Capture(unittest.TestCase):
