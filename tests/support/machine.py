@@ -109,11 +109,15 @@ class Tap(Wire):
 
 
 class Machine(Qemu):
-    """The machine; after prepare() DPDK can have its NICs."""
+    """The machine; after prepare() DPDK can have its NICs.
 
-    def __init__(self, directory, nics=(NICS["e1000"],)):
+    nodes   NUMA nodes: one, or two, of which the first has CPUs 0 and 1, and the second CPU 2
+    """
+
+    def __init__(self, directory, nics=(NICS["e1000"],), nodes=1):
         super().__init__("machine", None, directory, mac=nics[0].mac)
         self._nics = nics
+        self.nodes = nodes
         self._numbers = itertools.count(1)
 
     def command(self):
@@ -124,6 +128,10 @@ class Machine(Qemu):
         for number, nic in enumerate(self._nics):
             devices += ["-netdev", f"tap,id=n{number},ifname={nic.tap},script=no,downscript=no,vhost=off", "-device",
                         f"{nic.model},netdev=n{number},id=nic{number},mac={nic.mac},romfile=,addr={nic.pci[8:10]}"]
+        numa = []
+        for node, cpus in enumerate(("0-1", "2") if self.nodes == 2 else ()):
+            numa += ["-object", f"memory-backend-ram,id=m{node},size=448M", "-numa",
+                     f"node,nodeid={node},cpus={cpus},memdev=m{node}"]
         return [
             # the least CPU that Debian's DPDK runs on; two for dptap, one for its guest
             PROGRAM, "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-M", "pc", "-smp", "3", "-m", "896",
@@ -133,7 +141,7 @@ class Machine(Qemu):
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,nr=1",
             "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
             "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
-            *devices,
+            *devices, *numa,
             "-kernel", f"{images}/kernel", "-initrd", f"{images}/initrd", "-append", kernel,
         ]
 
@@ -226,21 +234,21 @@ class World:
     current = None
 
     @classmethod
-    def get(cls, *names):
+    def get(cls, *names, nodes=1):
         """The one there is; a new one when its machine has gone."""
         if cls.current is None or not cls.current.machine.alive():
             _places.close()
-            cls.current = cls([NICS[name] for name in names])
+            cls.current = cls([NICS[name] for name in names], nodes)
         return cls.current
 
-    def __init__(self, nics):
+    def __init__(self, nics, nodes=1):
         for program in (TESTPMD, PROGRAM):
             if not shutil.which(program):
                 raise Skip(f"{program} is not installed")
         image()
         directory = _places.enter_context(tempfile.TemporaryDirectory(prefix="dptap-test-"))
         self.taps = [_places.enter_context(Tap(nic)) for nic in nics]
-        self.machine = Machine(directory, nics)
+        self.machine = Machine(directory, nics, nodes)
         program = _places.enter_context(Program(directory))
         _places.enter_context(self.machine)
         self.machine.wait_ready()
@@ -287,7 +295,10 @@ class RemoteDptap(Dptap):
         super().__init__(*args, keep="/run", **more)
         self._machine = machine
         separator = self.command.index("--")
-        self.command = [program, "--lcores", "0@0,1@1", "-m", "160", "-a", nic, "--file-prefix", self.prefix,
+        # of two nodes each has a worker, and half of the hugepages
+        place = ["--lcores", "0@0,1@1", "-m", "160"] if machine.nodes == 1 else [
+            "--lcores", "0@0,1@1,2@2", "--socket-mem", "100,100"]
+        self.command = [program, *place, "-a", nic, "--file-prefix", self.prefix,
                         *self.command[separator:]]
 
     def start(self):
@@ -345,16 +356,20 @@ class RemoteTestpmd(Testpmd):
 
 
 class RemoteGuest:
-    """A guest of ours in the machine (guest.py): every frame and header is in the test's hands."""
+    """A guest of ours in the machine (guest.py): every frame and header is in the test's hands.
 
-    def __init__(self, machine, path, features):
+    node    the NUMA node that its memory is bound to; by default, wherever it happens to be
+    """
+
+    def __init__(self, machine, path, features, node=None):
         self._machine = machine
         self._path = path
         self._features = features
+        self._node = node
         self.features = 0
 
     def __enter__(self):
-        self.features = self._machine.call("guest_up", self._path, self._features)
+        self.features = self._machine.call("guest_up", self._path, self._features, self._node)
         return self
 
     def __exit__(self, *_):
