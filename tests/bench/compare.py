@@ -2,6 +2,7 @@
 """Forwarders, all alive, measured in neighbouring windows; and what their rounds of windows say."""
 
 import contextlib
+import copy
 import dataclasses
 import statistics
 
@@ -100,7 +101,7 @@ def compare(case, programs, placement, options, make_place, told):
     for start in range(options.starts):
         n_rounds = options.rounds // options.starts + (start < options.rounds % options.starts)
         sessions = [None if refusal(program, case) else
-                    Session(name, program, case if number == 0 else peers_case(case, options), options, make_place)
+                    Session(name, program, *((case, options) if number == 0 else as_peer(case, options)), make_place)
                     for number, (name, program) in enumerate(programs)]
         with contextlib.ExitStack() as ends:
             for session in filter(None, reversed(sessions)):
@@ -114,10 +115,13 @@ def compare(case, programs, placement, options, make_place, told):
     return rounds, last_words
 
 
-def peers_case(case, options):
-    """The case as a peer gets it: other rings, if the command line says so."""
+def as_peer(case, options):
+    """(case, options) as a peer gets them: other rings, or another mode, if the command line says so."""
     changes = {"virtio": options.peer_virtio, "queues": options.peer_queues}
-    return dataclasses.replace(case, **{name: value for name, value in changes.items() if value is not None})
+    theirs = copy.copy(options)
+    if options.peer_mode:
+        theirs.mode, theirs.peer_mode = options.peer_mode, options.mode
+    return dataclasses.replace(case, **{name: value for name, value in changes.items() if value is not None}), theirs
 
 
 def take_turns(n_programs, swapped):

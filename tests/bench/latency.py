@@ -86,7 +86,7 @@ class Result:
 class PacedSession(Session):
     """A forwarder between two guests, or between a guest and a NIC of shared memory, whose other side is the load."""
 
-    def _nic_devargs(self, _mode):
+    def _nic_devargs(self, _has_addresses):
         """The forwarder's side of that."""
         if self._case.scenario == GUEST_TO_GUEST:
             return ""

@@ -107,6 +107,7 @@ def parse_arguments(description):
     add("--peer-virtio", help="the same for the peer's load (default: as --virtio)")
     add("--peer-queues", type=int, help="the same for the peer (default: as --queues)")
     add("--mode", choices=("passthru", "bridge"), default="passthru", help="of dptap's uplink (default: %(default)s)")
+    add("--peer-mode", choices=("passthru", "bridge"), help="the same for a dptap that is a peer (default: as --mode)")
     add("--dptap", default=os.path.join(ROOT, "build", "app", "dptap"), metavar="PATH",
         help="the dptap to measure (default: %(default)s)")
     add("--peer", default=TESTPMD, help=f"what to compare it with, separated by commas: {TESTPMD}, {OVS} (OVS-DPDK; "

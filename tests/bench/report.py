@@ -71,6 +71,7 @@ def markdown(results, names, options):
     lines = [f"{names[0]} against {peers}, mode {options.mode}"
              + (f", peer's virtio {options.peer_virtio or 'split'}" if options.peer_virtio is not None else "")
              + (f", peer's queue pairs {options.peer_queues}" if options.peer_queues else "")
+             + (f", peer's mode {options.peer_mode}" if options.peer_mode else "")
              + f", windows of {options.window:g} s, {options.starts} starts.",
              machine(), ""]
     heads = ["direction", "frame", "placement", "rounds"]

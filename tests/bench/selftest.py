@@ -13,7 +13,7 @@ import unittest
 import books
 import chart
 import compare
-from compare import Ratio, Round, judge, peers_case, summarise, take_turns
+from compare import Ratio, Round, as_peer, judge, summarise, take_turns
 from forwarder import TESTPMD
 from guests import COUNTS, Result as CrowdResult, Standing, per_guest, rows_of as crowd_rows, standing_rows
 import idle
@@ -225,7 +225,7 @@ class Cases(unittest.TestCase):
 
     def test_a_nic_that_cuts_is_the_loads_other_end(self):
         self.assertEqual([case for case in ROWS if case.nic_cuts], [Case(GUEST_TO_NIC, GSO)])
-        self.assertEqual(nic_devargs(Case(GUEST_TO_NIC, GSO), "passthru", "/somewhere", "/cable").split(",")[:2],
+        self.assertEqual(nic_devargs(Case(GUEST_TO_NIC, GSO), False, "/somewhere", "/cable").split(",")[:2],
                          ["net_virtio_user0", "path=/cable"])
 
     def test_packets_come_out_at_the_guest_or_at_the_nic(self):
@@ -233,9 +233,12 @@ class Cases(unittest.TestCase):
                          [GUEST_TO_NIC, LOOP])
 
     def test_the_peer_may_have_other_rings(self):
-        options = argparse.Namespace(peer_virtio="", peer_queues=None)
+        options = argparse.Namespace(peer_virtio="", peer_queues=None, mode="bridge", peer_mode="passthru")
 
-        self.assertEqual(peers_case(Case(NIC_TO_GUEST, 64, "packed_vq=1", 2), options), Case(NIC_TO_GUEST, 64, "", 2))
+        case, theirs = as_peer(Case(NIC_TO_GUEST, 64, "packed_vq=1", 2), options)
+
+        self.assertEqual(case, Case(NIC_TO_GUEST, 64, "", 2))
+        self.assertEqual((theirs.mode, options.mode), ("passthru", "bridge"))
 
 
 class Requirement(unittest.TestCase):
@@ -267,7 +270,8 @@ class Table(unittest.TestCase):
 
     def table(self, names, rounds):
         """Its lines of cells."""
-        options = argparse.Namespace(mode="passthru", peer_virtio=None, peer_queues=None, window=0.7, starts=1)
+        options = argparse.Namespace(mode="passthru", peer_virtio=None, peer_queues=None, peer_mode=None, window=0.7,
+                                     starts=1)
         case = Case(LOOP, 64)
         page = report.markdown({case: summarise(case, rounds)}, names, options)
         return [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]

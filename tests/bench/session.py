@@ -119,15 +119,15 @@ class Window:
     waited: float              # share of the time that a measured thread waited for its CPU
 
 
-def nic_devargs(case, mode, directory, cable):
-    """The NIC, as --vdev: null frames without end; in bridge mode, and where queues are chosen, they need addresses."""
+def nic_devargs(case, has_addresses, directory, cable):
+    """The NIC, as --vdev: null frames without end; where a bridge is fed, or queues are chosen, they have addresses."""
     if case.scenario == GUEST_TO_GUEST:
         return ""
     if case.nic_cuts:
         return f"net_virtio_user0,path={cable},queue_size={RING_SIZE},mac={OUTSIDE}"
     if case.scenario == GUEST_TO_NIC:
         return f"net_null0,size={case.length},no-rx=1"
-    if mode == "passthru" and case.queues == 1:
+    if not has_addresses and case.queues == 1:
         return f"net_null0,size={case.length}"
     path = os.path.join(directory, f"nic-{case.size}-{case.n_guests}.pcap")
     with open(path, "wb") as file:
@@ -167,12 +167,12 @@ class Session:
         self._sockets = [os.path.join(self._directory, f"{name}{i}.sock") for i in range(case.n_guests)]
         self._cable = os.path.join(self._directory, f"{name}-nic.sock")
         wiring = Wiring(self._sockets, MACS[:case.n_guests], case.queues, case.size == GSO, options.mode,
-                        self._nic_devargs(options.mode))
+                        self._nic_devargs("bridge" in (options.mode, options.peer_mode)))
         self._forwarder = make_forwarder(name, program, self._places[name], wiring)
 
-    def _nic_devargs(self, mode):
+    def _nic_devargs(self, has_addresses):
         """The NIC, as the forwarder gets it."""
-        return nic_devargs(self._case, mode, self._directory, self._cable)
+        return nic_devargs(self._case, has_addresses, self._directory, self._cable)
 
     def start(self):
         """Start both, wait until the guest's queues run, and let packets flow."""
