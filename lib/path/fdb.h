@@ -19,10 +19,13 @@ struct dt_fdb;
 static inline uint64_t
 dt_mac_key(const struct rte_ether_addr *mac)
 {
-	uint64_t key = 0;
+	uint32_t low;
+	uint16_t high;
 
-	__builtin_memcpy(&key, mac, RTE_ETHER_ADDR_LEN);
-	return key;
+	/* In registers: six bytes put together in memory would be read before their stores can be forwarded. */
+	__builtin_memcpy(&low, mac, sizeof(low));
+	__builtin_memcpy(&high, mac->addr_bytes + sizeof(low), sizeof(high));
+	return low | (uint64_t)high << 32;
 }
 
 /** @return 0; -ENOMEM, -EINVAL */
