@@ -223,6 +223,7 @@ pair_info(const struct dt_guest *guest, unsigned int i)
 		.lcore = dt_worker_lcore(pair->worker),
 		.node = dt_worker_node(pair->worker),
 		.held = dt_lane_count(&pair->pair->lane),
+		.cycles = dt_counter_read(&pair->pair->cycles),
 	};
 }
 

@@ -27,13 +27,14 @@ enum dt_guest_state {
 	DT_GUEST_BROKEN, /* a ring was taken out of service; until it is set up anew */
 };
 
-/** What telemetry shows of a queue pair. */
+/** What telemetry and others that look on want to know of a queue pair. */
 struct dt_guest_pair_info {
 	bool runs[2]; /* its rings: to_guest, from_guest */
 	bool takes; /* packets for the guest are spread over it */
 	unsigned int lcore; /* worker that polls it */
 	int node; /* of that worker's CPU */
 	unsigned int held; /* packets that wait for the guest */
+	uint64_t cycles; /* TSC, that it has taken to move packets, by samples */
 };
 
 /** What telemetry shows. */

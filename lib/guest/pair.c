@@ -64,7 +64,18 @@ dt_pair_poll(void *arg)
 	return moved;
 }
 
-const struct dt_polled dt_pair_polled = { .poll = dt_pair_poll, .doze = dt_pair_doze, .rouse = dt_pair_rouse };
+static uint64_t *
+cycles_of(void *pair)
+{
+	return &((struct dt_pair *)pair)->cycles;
+}
+
+const struct dt_polled dt_pair_polled = {
+	.poll = dt_pair_poll,
+	.doze = dt_pair_doze,
+	.rouse = dt_pair_rouse,
+	.cycles = cycles_of,
+};
 
 static void
 start(void *arg)

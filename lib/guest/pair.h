@@ -29,6 +29,7 @@ struct dt_pair {
 	struct dt_vq_position position[DT_RINGS]; /* of packed rings that nobody keeps elsewhere */
 	unsigned int burst; /* packets that the next burst into the guest may take: DT_BURST, but in a turn */
 	struct dt_pair_turn turn;
+	uint64_t cycles; /* TSC, of polls that moved packets; see dt_polled */
 	unsigned int too_few; /* chains that were not enough for the packet that waits first; 0: unknown */
 	struct dt_vq_pieces pieces; /* scratch for chains that are not simple */
 

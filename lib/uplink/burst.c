@@ -166,7 +166,18 @@ dt_uplink_poll(void *arg)
 	return moved;
 }
 
-const struct dt_polled dt_uplink_polled = { .poll = dt_uplink_poll, .doze = dt_uplink_doze, .rouse = dt_uplink_rouse };
+static uint64_t *
+cycles_of(void *queue)
+{
+	return &((struct dt_uplink_queue *)queue)->cycles;
+}
+
+const struct dt_polled dt_uplink_polled = {
+	.poll = dt_uplink_poll,
+	.doze = dt_uplink_doze,
+	.rouse = dt_uplink_rouse,
+	.cycles = cycles_of,
+};
 
 unsigned int
 dt_uplink_put(struct dt_uplink *uplink, unsigned int index, unsigned int from, struct rte_mbuf **pkts, unsigned int n)

@@ -26,6 +26,7 @@ struct dt_uplink_queue {
 	struct dt_worker *worker; /* that polls it */
 
 	/* the worker writes, any thread reads */
+	uint64_t cycles; /* TSC, of polls that moved packets; see dt_polled */
 	uint64_t merged; /* packets that became part of others as they came in */
 } __rte_cache_aligned;
 

@@ -293,6 +293,12 @@ dt_uplink_worker(const struct dt_uplink *uplink, unsigned int queue)
 	return __atomic_load_n(&uplink->queues[queue].worker, __ATOMIC_ACQUIRE);
 }
 
+uint64_t
+dt_uplink_cycles(const struct dt_uplink *uplink, unsigned int queue)
+{
+	return dt_counter_read(&uplink->queues[queue].cycles);
+}
+
 struct dt_lane *
 dt_uplink_lane(struct dt_uplink *uplink, unsigned int queue)
 {

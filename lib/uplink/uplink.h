@@ -95,6 +95,9 @@ bool dt_uplink_is_open(const struct dt_uplink *uplink);
 /** The worker that polls a queue pair. Control threads. */
 struct dt_worker *dt_uplink_worker(const struct dt_uplink *uplink, unsigned int queue);
 
+/** Cycles (TSC) that a queue pair has taken to move packets, by samples. Any thread. */
+uint64_t dt_uplink_cycles(const struct dt_uplink *uplink, unsigned int queue);
+
 /** What waits for the NIC at one of its queue pairs. */
 struct dt_lane *dt_uplink_lane(struct dt_uplink *uplink, unsigned int queue);
 

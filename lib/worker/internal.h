@@ -19,6 +19,12 @@
  */
 #define PAUSE_MAX_NS 4000
 
+/*
+ * A poll that is timed counts for so long at the most: more than the largest frames take that a visit may move. Else
+ * something else has run meanwhile, and would count DT_SAMPLE_EVERY times.
+ */
+#define SAMPLE_MAX_MS 1
+
 #define POLLS_MAX 4096 /* every port with as many queue pairs as it can have */
 
 struct poll {

@@ -20,6 +20,7 @@ static unsigned int n_workers;
 static struct rte_rcu_qsbr *qsbr;
 static enum dt_idle idle;
 static uint64_t pause_max; /* TSC cycles */
+static uint64_t sample_max;
 
 static void
 worker_free(struct dt_worker *worker)
@@ -72,6 +73,7 @@ dt_workers_init(enum dt_idle how)
 
 	idle = how;
 	pause_max = rte_get_tsc_hz() * PAUSE_MAX_NS / 1000000000;
+	sample_max = rte_get_tsc_hz() / 1000 * SAMPLE_MAX_MS;
 	if (err != 0)
 		goto fail;
 	RTE_LCORE_FOREACH_WORKER(lcore)
@@ -134,19 +136,44 @@ back_off(struct dt_worker *worker, unsigned int moved)
 	while (rte_rdtsc() < until);
 }
 
+/* A round whose polls are timed. @return packets moved */
+static __rte_noinline unsigned int
+sample_round(const struct dt_worker *worker)
+{
+	unsigned int moved = 0;
+
+	for (unsigned int i = 0; i < worker->n_polls; i++) {
+		const struct poll *poll = &worker->polls[i];
+		uint64_t then = rte_rdtsc();
+		unsigned int n = poll->fn(poll->arg);
+		uint64_t took = RTE_MIN(rte_rdtsc() - then, sample_max);
+
+		if (n > 0 && worker->kinds[i]->cycles != NULL)
+			dt_counter_add(worker->kinds[i]->cycles(poll->arg), DT_SAMPLE_EVERY * took);
+		moved += n;
+	}
+	return moved;
+}
+
 /* The loop; one is made for each way to be idle, so that none pays for the others. */
 static __rte_always_inline void
 go_round(struct dt_worker *worker, const enum dt_idle how)
 {
 	uint64_t then = rte_rdtsc();
+	unsigned int left = DT_SAMPLE_EVERY; /* rounds up to the next sample, it included */
 
 	while (worker->running) {
 		unsigned int moved = 0;
 		uint64_t now;
 		bool mail;
 
-		for (unsigned int i = 0; i < worker->n_polls; i++)
-			moved += worker->polls[i].fn(worker->polls[i].arg);
+		if (unlikely(--left == 0)) {
+			left = DT_SAMPLE_EVERY;
+			moved = sample_round(worker);
+		} else {
+			for (unsigned int i = 0; i < worker->n_polls; i++)
+				moved += worker->polls[i].fn(worker->polls[i].arg);
+		}
 		mail = !rte_ring_empty(worker->mail);
 		if (unlikely(mail))
 			dt_mail_run(worker);

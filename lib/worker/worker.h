@@ -41,7 +41,16 @@ struct dt_polled {
 
 	/** After each doze, whatever that said: the worker polls again. NULL if doze is. */
 	void (*rouse)(void *arg);
+
+	/**
+	 * Where the worker counts the cycles (TSC) of polls that move packets: those of one round in DT_SAMPLE_EVERY,
+	 * times as many. NULL: nowhere.
+	 */
+	uint64_t *(*cycles)(void *arg);
 };
+
+/** A prime number, so that samples do not keep step with traffic that repeats itself. */
+#define DT_SAMPLE_EVERY 61
 
 /**
  * Make a worker of every EAL lcore but the main one; they do not run yet.

@@ -236,6 +236,70 @@ rounds_that_move_packets_are_busy_and_others_idle(void **state)
 	assert_true(times[2].busy > 0);
 }
 
+/* Polls that take their time, so that rounds of little else add up to what the samples say. */
+struct heavy {
+	unsigned int moved;
+	unsigned int takes_us;
+	uint64_t cycles;
+};
+
+static unsigned int
+poll_heavy(void *arg)
+{
+	const struct heavy *heavy = arg;
+
+	rte_delay_us_block(heavy->takes_us);
+	return heavy->moved;
+}
+
+static uint64_t *
+cycles_of(void *arg)
+{
+	return &((struct heavy *)arg)->cycles;
+}
+
+static const struct dt_polled heavy_kind = { .poll = poll_heavy, .cycles = cycles_of };
+
+static void
+samples_tell_whose_polls_move_packets(void **state)
+{
+	struct heavy busy = { .moved = 1, .takes_us = 20 }, idle = { .moved = 0, .takes_us = 20 };
+	struct polled uncounted = { .moved = 1 };
+	uint64_t start;
+
+	assert_int_equal(dt_worker_add(worker, &heavy_kind, &busy), 0);
+	assert_int_equal(dt_worker_add(worker, &heavy_kind, &idle), 0);
+	assert_int_equal(dt_worker_add(worker, &polled_kind, &uncounted), 0);
+	start = dt_worker_rounds(worker);
+	while (dt_worker_rounds(worker) < start + 40 * DT_SAMPLE_EVERY)
+		dt_workers_pass();
+	dt_worker_remove(worker, &heavy_kind, &busy);
+	dt_worker_remove(worker, &heavy_kind, &idle);
+	dt_worker_remove(worker, &polled_kind, &uncounted);
+
+	/* Forty samples or one more, each of 20 us at least. */
+	assert_true(busy.cycles >= 40 * DT_SAMPLE_EVERY * (rte_get_tsc_hz() / 1000000 * 19));
+	assert_int_equal(busy.cycles % DT_SAMPLE_EVERY, 0);
+	assert_int_equal(idle.cycles, 0);
+}
+
+static void
+a_sample_that_was_interrupted_counts_for_a_bounded_time(void **state)
+{
+	const uint64_t longest = DT_SAMPLE_EVERY * (rte_get_tsc_hz() / 1000 * SAMPLE_MAX_MS);
+	struct heavy busy = { .moved = 1, .takes_us = 2000 * SAMPLE_MAX_MS };
+	uint64_t start;
+
+	assert_int_equal(dt_worker_add(worker, &heavy_kind, &busy), 0);
+	start = dt_worker_rounds(worker);
+	while (dt_worker_rounds(worker) < start + 2 * DT_SAMPLE_EVERY)
+		dt_workers_pass();
+	dt_worker_remove(worker, &heavy_kind, &busy);
+
+	assert_true(busy.cycles >= 2 * longest);
+	assert_int_equal(busy.cycles % longest, 0);
+}
+
 static uint64_t
 pause_now(void)
 {
@@ -398,6 +462,8 @@ main(void)
 		RUNNING(a_pass_lasts_a_whole_round),
 		STOPPED(a_full_worker_takes_no_more),
 		RUNNING(rounds_that_move_packets_are_busy_and_others_idle),
+		RUNNING(samples_tell_whose_polls_move_packets),
+		RUNNING(a_sample_that_was_interrupted_counts_for_a_bounded_time),
 		RUNNING(a_worker_that_polls_never_pauses),
 		PAUSING(a_worker_that_finds_nothing_pauses_longer_and_longer_up_to_the_bound),
 		PAUSING(the_first_packet_ends_the_pauses),
