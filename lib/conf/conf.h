@@ -77,6 +77,7 @@ struct dt_conf {
 	char source[256]; /* "command line" or the file's path, for telemetry */
 	uint32_t mbufs; /* packets in the mbuf pool, 0: as many as the ports need */
 	enum dt_idle idle; /* what workers do while they find nothing */
+	bool rebalance; /* queue pairs leave workers that have too much to do */
 	bool check_only; /* --check-config */
 	bool no_uplinks_given; /* neither file nor arguments name an uplink: take what EAL probed */
 	uint32_t given; /* the settings of [dptap] that were given, for the parser */

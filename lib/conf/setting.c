@@ -15,6 +15,9 @@ const struct dt_conf_setting dt_conf_settings[] = {
 	{ .kind = DT_CONF_DPTAP, .key = "idle", .type = DT_CONF_CHOICE, .form = "poll|pause|sleep", IN(dt_conf, idle),
 	  .initial = "poll",
 	  .help = "what a worker does while it finds nothing to move" },
+	{ .kind = DT_CONF_DPTAP, .key = "rebalance", .type = DT_CONF_SWITCH, .form = "auto|off",
+	  IN(dt_conf, rebalance), .initial = "off",
+	  .help = "auto: queue pairs leave a worker that has too much to do" },
 
 	{ .kind = DT_CONF_UPLINK, .key = "device", .type = DT_CONF_TEXT, .form = "DEVICE", IN(dt_conf_uplink, device),
 	  .initial_text = "the uplink's name",

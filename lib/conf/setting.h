@@ -18,7 +18,7 @@ enum dt_conf_kind {
 
 enum dt_conf_type {
 	DT_CONF_NUMBER, /* uint32_t: a whole decimal number */
-	DT_CONF_SWITCH, /* bool: on or off */
+	DT_CONF_SWITCH, /* bool: the first of the two words in .form is true */
 	DT_CONF_CHOICE, /* an enum: one of the words in .form, in the order of the enum */
 	DT_CONF_WORDS, /* uint32_t: a bit for each word in .words, in their order; given as "one+two", "none" */
 	DT_CONF_TEXT, /* char[size]: anything that fits */

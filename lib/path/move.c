@@ -20,7 +20,7 @@ dt_path_choose(void *self, struct dt_worker *now, int node)
 	for (unsigned int i = 0; i < n; i++) {
 		struct dt_worker *worker = dt_worker_at(i);
 
-		workers[i] = (struct dt_place_worker){ .node = dt_worker_node(worker), .n_pairs = path->load[i] };
+		workers[i] = (struct dt_place_worker){ .node = dt_worker_node(worker), .n_pairs = path->n_pairs[i] };
 		if (worker == now)
 			now_index = (int)i;
 	}
@@ -36,9 +36,9 @@ dt_path_count(void *self, struct dt_worker *from, struct dt_worker *to)
 	pthread_mutex_lock(&path->place_lock);
 	for (unsigned int i = 0; i < dt_workers_count(); i++) {
 		if (dt_worker_at(i) == from)
-			path->load[i]--;
+			path->n_pairs[i]--;
 		if (dt_worker_at(i) == to)
-			path->load[i]++;
+			path->n_pairs[i]++;
 	}
 	pthread_mutex_unlock(&path->place_lock);
 }
@@ -58,13 +58,21 @@ move_uplink_queue(struct dt_path *path, struct dt_uplink *uplink, unsigned int q
 	return err;
 }
 
-/* One at a time: with move_lock held. @return 0; -ENOSPC */
+/* @param counter  of moves. @return 0; -ENOSPC */
 static int
-move(struct dt_path *path, unsigned int port, unsigned int pair, struct dt_worker *to, struct dt_worker **ret_from)
+move(struct dt_path *path, unsigned int port, unsigned int pair, struct dt_worker *to, struct dt_worker **ret_from,
+	uint64_t *counter)
 {
-	if (dt_path_uplink(path, port) != NULL)
-		return move_uplink_queue(path, dt_path_uplink(path, port), pair, to, ret_from);
-	return dt_guest_move(dt_path_guest(path, port), pair, to, ret_from);
+	struct dt_uplink *uplink = dt_path_uplink(path, port);
+	int err;
+
+	pthread_mutex_lock(&path->move_lock);
+	err = uplink != NULL ? move_uplink_queue(path, uplink, pair, to, ret_from)
+			     : dt_guest_move(dt_path_guest(path, port), pair, to, ret_from);
+	if (err == 0 && *ret_from != to)
+		dt_counter_add(counter, 1);
+	pthread_mutex_unlock(&path->move_lock);
+	return err;
 }
 
 static const char *
@@ -107,9 +115,7 @@ dt_path_move(struct dt_path *path, unsigned int port, unsigned int pair, unsigne
 		snprintf(error, DT_ERROR_SIZE, "lcore %u is no worker; /dptap/lcores lists those that are", lcore);
 		return -ENODEV;
 	}
-	pthread_mutex_lock(&path->move_lock);
-	err = move(path, port, pair, to, &from);
-	pthread_mutex_unlock(&path->move_lock);
+	err = move(path, port, pair, to, &from, &path->n_moved_by_hand);
 	if (err != 0) {
 		snprintf(error, DT_ERROR_SIZE, "%s '%s': lcore %u polls as many queue pairs as it can: choose another",
 			kind, name, lcore);
@@ -117,7 +123,33 @@ dt_path_move(struct dt_path *path, unsigned int port, unsigned int pair, unsigne
 	}
 	*ret_from = dt_worker_lcore(from);
 	if (from != to)
-		DT_LOG(NOTICE, "%s '%s': queue pair %u moved from lcore %u to lcore %u, as telemetry was asked to",
-			kind, name, pair, *ret_from, lcore);
+		DT_LOG(NOTICE, "%s '%s': queue pair %u moved from lcore %u to lcore %u, by /dptap/move", kind, name,
+			pair, *ret_from, lcore);
 	return 0;
+}
+
+void
+dt_path_move_by_itself(
+	struct dt_path *path, unsigned int port, unsigned int pair, struct dt_worker *to, const struct dt_path_why *why)
+{
+	const char *kind = kind_of(path, port), *name = dt_path_name(path, port);
+	struct dt_worker *from;
+	int err = move(path, port, pair, to, &from, &path->n_moved_by_itself);
+
+	if (err != 0)
+		DT_LOG(WARNING, "%s '%s': queue pair %u does not move: lcore %u polls as many as it can", kind, name,
+			pair, dt_worker_lcore(to));
+	else
+		DT_LOG(NOTICE,
+			"%s '%s': queue pair %u moved from lcore %u (%u %% busy, %u %% by this pair) to lcore %u (%u "
+			"%% "
+			"busy), by rebalance=auto",
+			kind, name, pair, dt_worker_lcore(from), why->from / 10, why->pair / 10, dt_worker_lcore(to),
+			why->to / 10);
+}
+
+uint64_t
+dt_path_moved(const struct dt_path *path, bool by_itself)
+{
+	return dt_counter_read(by_itself ? &path->n_moved_by_itself : &path->n_moved_by_hand);
 }

@@ -244,9 +244,9 @@ ports_new(struct dt_path *path)
 	path->uplinks = calloc(conf->n_uplinks + 1, sizeof(*path->uplinks));
 	path->guests = calloc(conf->n_guests + 1, sizeof(*path->guests));
 	path->ingress = calloc(path->n_ports, sizeof(*path->ingress));
-	path->load = calloc(dt_workers_count(), sizeof(*path->load));
+	path->n_pairs = calloc(dt_workers_count(), sizeof(*path->n_pairs));
 	if (path->ports == NULL || path->uplinks == NULL || path->guests == NULL || path->ingress == NULL ||
-		path->load == NULL)
+		path->n_pairs == NULL || dt_load_new(path, &path->load) != 0)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < conf->n_uplinks; i++)
 		path->ports[i] = (struct dt_ledger_port){ conf->uplinks[i].name, DT_PORT_UPLINK };
@@ -356,7 +356,8 @@ dt_path_free(struct dt_path *path)
 	free(path->guests);
 	free(path->uplinks);
 	free(path->ports);
-	free(path->load);
+	free(path->n_pairs);
+	dt_load_free(path->load);
 	free(path);
 }
 
@@ -386,6 +387,7 @@ dt_path_tick(struct dt_path *path)
 		dt_guest_tick(path->guests[i]);
 		tick_ingress(&path->conf->guests[i], path->ingress[path->conf->n_uplinks + i]);
 	}
+	dt_path_look(path);
 }
 
 unsigned int

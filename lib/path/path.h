@@ -34,7 +34,7 @@ void dt_path_stop(struct dt_path *path);
 /** Free all of it; NULL and a path that was never started are allowed. The ledger is closed with it. */
 void dt_path_free(struct dt_path *path);
 
-/** Look at links and queues, and say what changed. Main thread, some times a second. */
+/** Look at links, queues and workers, and say what changed; rebalance=auto moves. Main thread, some times a second. */
 void dt_path_tick(struct dt_path *path);
 
 /**
@@ -48,6 +48,15 @@ void dt_path_tick(struct dt_path *path);
  */
 int dt_path_move(struct dt_path *path, unsigned int port, unsigned int pair, unsigned int lcore, unsigned int *ret_from,
 	char error[static DT_ERROR_SIZE]);
+
+/** Queue pairs that have moved to another worker, by dt_path_move() or by rebalance=auto. Any thread. */
+uint64_t dt_path_moved(const struct dt_path *path, bool by_itself);
+
+/** How busy worker number @p worker was up to the last look, one a second, per mille of its time. Any thread. */
+unsigned int dt_path_worker_load(const struct dt_path *path, unsigned int worker);
+
+/** The part of that which one of its queue pairs took, by samples; of its worker's time, per mille. Any thread. */
+unsigned int dt_path_pair_load(const struct dt_path *path, unsigned int port, unsigned int pair);
 
 /** Queue pairs of a port, whether they are in use or not. */
 unsigned int dt_path_n_pairs(const struct dt_path *path, unsigned int port);

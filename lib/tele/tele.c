@@ -91,6 +91,9 @@ info(const struct dt_path *path, const char *params, struct rte_tel_data *data)
 	rte_tel_data_add_dict_string(data, "config", dt_path_conf(path)->source);
 	rte_tel_data_add_dict_uint(data, "mbufs", mbufs);
 	rte_tel_data_add_dict_uint(data, "mbufs_free", unused);
+	rte_tel_data_add_dict_string(data, "rebalance", dt_path_conf(path)->rebalance ? "auto" : "off");
+	rte_tel_data_add_dict_uint(data, "moved_by_hand", dt_path_moved(path, false));
+	rte_tel_data_add_dict_uint(data, "moved_by_itself", dt_path_moved(path, true));
 }
 
 /* Read until the law holds, or is broken while nothing moves. */

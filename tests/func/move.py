@@ -4,7 +4,7 @@
 
 vm0 has three pairs, vm1 two, and the NIC, which is ours, two. Three workers share the CPUs with each other and with
 control, so that they stand still amid their polls. A test's traffic goes all ways at once, and a thread moves pairs
-at random meanwhile; with `Mover` it goes on until so many moves have been made.
+at random meanwhile, until so many moves have been made.
 """
 
 import os
@@ -29,7 +29,7 @@ LCORES = (1, 2, 3)
 STRANGER = mac(0x999)
 """Somebody behind the NIC."""
 
-MOVES = 60
+MOVES = 40
 """So many at least are made in a test beside its traffic."""
 
 
@@ -187,7 +187,7 @@ def with_rings(*scenes, layouts=LAYOUTS, events=(0, vu.F_EVENT_IDX)):
                         function(stage, features)
 
                     one.__name__ = f"{function.__name__}__{layout}{'_event_idx' if event else ''}" + \
-                        ("" if scene is POLL else "_" + scene.name.rpartition("_")[2])
+                        {PAUSE: "_pause", SLEEP: "_sleep"}.get(scene, "")
                     scene.test(one)
         return function
     return each
@@ -195,7 +195,7 @@ def with_rings(*scenes, layouts=LAYOUTS, events=(0, vu.F_EVENT_IDX)):
 
 @with_rings(POLL)
 @with_rings(PAUSE, layouts=("split", "packed"), events=(vu.F_EVENT_IDX,))
-@with_rings(SLEEP, layouts=("split", "packed"), events=(vu.F_EVENT_IDX,))
+@with_rings(SLEEP, layouts=("split", "packed"))
 def frames_pass_beside_moves(stage, _):
     talk_beside(stage, mover(stage))
 
@@ -261,6 +261,47 @@ def guests_come_and_go_while_pairs_move(stage, features):
             bring(stage, name, features=features)
             stage[other].poll()
         wait_until(lambda: moving.n_moved >= MOVES or moving.check(), lambda: f"moves: {moving.n_moved}")
+    stage.dptap.settle()
+
+
+# -- asleep ----------------------------------------------------------------------------------------------------
+
+
+@scenario
+def guests_alone_and_workers_that_sleep():
+    """Without a NIC nothing is looked at by the clock."""
+    settings = {name: {"queues": PAIRS[name]} for name in ("vm0", "vm1")}
+    with bridge("vm0", "vm1", alone=True, settings=settings, lcores_map=crowded_lcores(len(LCORES)),
+                own=("--set", "idle=sleep")) as stage:
+        yield stage
+        stage.dptap.stop()
+
+
+def wait_asleep(stage):
+    """Wait until no worker goes a round any more."""
+    def rounds():
+        return [one["rounds"] for one in stage.dptap.lcores()]
+
+    def asleep():
+        before = rounds()
+        return before == rounds()
+
+    wait_until(asleep, "all workers to sleep")
+
+
+@with_rings(guests_alone_and_workers_that_sleep, layouts=("split", "packed"))
+def a_worker_that_sleeps_is_woken_for_what_it_was_given(stage, _):
+    """A kick or a frame that wakes nobody, or the pair's old worker only, would leave a frame lying for ever."""
+    for turn in range(10):
+        for name in ("vm0", "vm1"):
+            for pair in range(PAIRS[name]):
+                stage.dptap.tele(f"/dptap/move,{name},{pair},{1 + (turn + pair) % len(LCORES)}")
+        for one, other in (("vm0", "vm1"), ("vm1", "vm0")):
+            for pair in range(PAIRS[one]):
+                flows = Flows(stage[one], stage[other], mac_of(one), mac_of(other))
+                wait_asleep(stage)
+                flows.say(1, pair, flows=[turn])
+                flows.end()
     stage.dptap.settle()
 
 

@@ -52,7 +52,7 @@ def info_tells_what_runs(stage):
     info = stage.dptap.tele("/dptap/info")
 
     equal(list(info), ["version", "dpdk", "pid", "uptime_s", "workers", "uplinks", "guests", "config", "mbufs",
-                       "mbufs_free"], "keys")
+                       "mbufs_free", "rebalance", "moved_by_hand", "moved_by_itself"], "keys")
     equal(info["pid"], stage.dptap.process.pid, "pid")
     equal([info["workers"], info["uplinks"], info["guests"]], [1, 1, 3], "workers, uplinks, guests")
     equal(info["config"], "command line", "config")
@@ -153,7 +153,8 @@ def lcores_add_up_to_the_balance(stage):
     equal([one["idle"] for one in lcores], ["poll"] * len(lcores), "how workers idle")
     workers = [one for one in lcores if one["queues"]]
     equal(len(workers), 1, "lcores with queues")
-    for key in ("lcore", "socket", "busy_cycles", "idle_cycles", "sleeps", "sleep_cycles", "rounds", "queues"):
+    for key in ("lcore", "socket", "load_percent", "busy_cycles", "idle_cycles", "sleeps", "sleep_cycles", "rounds",
+                "queues", "queue_load_percent"):
         check(key in workers[0], f"{key} is missing in {workers[0]}")
     equal(sorted(q.split(":")[0] for q in workers[0]["queues"]), ["net_null0", "vm0", "vm1", "vm2"], "ports polled")
     for word in ("received", "delivered", "dropped"):

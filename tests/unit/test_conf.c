@@ -142,6 +142,7 @@ no_argument_at_all_gives_an_empty_configuration(void **state)
 	assert_false(conf->check_only);
 	assert_int_equal(conf->mbufs, 0);
 	assert_int_equal(conf->idle, DT_IDLE_POLL);
+	assert_false(conf->rebalance);
 	assert_string_equal(conf->source, "command line");
 	dt_conf_free(conf);
 }
@@ -284,10 +285,11 @@ file_and_arguments_add_up(void **state)
 static void
 settings_of_the_process_may_be_arguments(void **state)
 {
-	struct dt_conf *conf = ACCEPT("--set", "mbufs=65536,idle=pause");
+	struct dt_conf *conf = ACCEPT("--set", "mbufs=65536,idle=pause,rebalance=auto");
 
 	assert_int_equal(conf->mbufs, 65536);
 	assert_int_equal(conf->idle, DT_IDLE_PAUSE);
+	assert_true(conf->rebalance);
 	assert_true(conf->no_uplinks_given);
 	dt_conf_free(conf);
 
@@ -307,8 +309,9 @@ settings_of_the_process_may_be_arguments(void **state)
 	dt_conf_free(conf);
 
 	REFUSE("--set: mbufs: given twice; keep one", "--set", "mbufs=65536", "--set", "mbufs=65536");
-	REFUSE("--set: mtu: unknown key; [dptap] takes mbufs, idle", "--set", "mtu=1500");
+	REFUSE("--set: mtu: unknown key; [dptap] takes mbufs, idle, rebalance", "--set", "mtu=1500");
 	REFUSE("--set: mbufs: no value, want key=value", "--set", "mbufs");
+	REFUSE("--set: rebalance = on: want one of auto|off", "--set", "rebalance=on");
 	REFUSE("--set: nothing follows it, want --set key=value...", "--set");
 	write_bytes("[dptap]\nmbufs=65536\n", strlen("[dptap]\nmbufs=65536\n"));
 	REFUSE("--set: mbufs: given twice; keep one", "--config", "dptap.conf", "--set", "mbufs=65536");
@@ -717,7 +720,8 @@ an_unknown_key_is_refused_with_the_known_ones(void **state)
 	REFUSE("--uplink u: socket: unknown key; an uplink takes device, mode, mtu, queues, promiscuous, lro, "
 	       "gro, offloads_off, rx_desc, tx_desc, queue_len",
 		"--uplink", "u,socket=/x");
-	refuse_file("dptap.conf: [dptap] colour: unknown key; [dptap] takes mbufs, idle", "[dptap]\ncolour = red\n");
+	refuse_file("dptap.conf: [dptap] colour: unknown key; [dptap] takes mbufs, idle, rebalance",
+		"[dptap]\ncolour = red\n");
 	refuse_file("dptap.conf: [guest vm0] Socket: unknown key; a guest takes socket, socket_mode, mac, uplink, "
 		    "queues, queue_len, features_off",
 		"[guest vm0]\nSocket = /x\n");
@@ -1295,9 +1299,10 @@ the_sample_shows_the_defaults(void **state)
 	shown = accept_file(text);
 	assert_check_passes(shown);
 
-	assert_int_equal(n_shown, 2 + 10 + 4);
+	assert_int_equal(n_shown, 3 + 10 + 4);
 	assert_int_equal(shown->mbufs, plain->mbufs);
 	assert_int_equal(shown->idle, plain->idle);
+	assert_int_equal(shown->rebalance, plain->rebalance);
 	assert_memory_equal(shown->uplinks, plain->uplinks, sizeof(*plain->uplinks));
 	assert_string_equal(shown->guests[0].uplink_name, "wan");
 	memset(shown->guests[0].uplink_name, 0, sizeof(shown->guests[0].uplink_name));
