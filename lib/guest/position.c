@@ -17,12 +17,12 @@
 #include "gmem.h"
 #include "internal.h"
 
-#define MAGIC 0x31736f7070617464ULL /* "dtappos1": changes with the layout */
+#define MAGIC 0x32736f7070617464ULL /* "dtappos2": changes with the layout */
 
 /* What front ends hand out for a ring that nobody has touched: index 0, first lap. */
 #define START 0x8000
 
-/* A ring in the file. */
+/* A ring in the file, on lines of its own: those of a guest may have a worker each. */
 struct record {
 	/* control's */
 	uint64_t gpa; /* of the descriptors */
@@ -31,7 +31,7 @@ struct record {
 	uint32_t in_use; /* it was not stopped by its front end */
 
 	struct dt_vq_position position; /* its worker's */
-};
+} __rte_cache_aligned;
 
 /* The file. */
 struct dt_positions {
