@@ -5,17 +5,20 @@
  */
 #include "internal.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 
-/* Forget the kicks so far. @return whether there were any */
+/*
+ * Forget the kicks so far. The front end can make the descriptor block at any time, and read it before we do: it is
+ * not to be waited for, whatever it says (kernels before 5.8 cannot promise that). @return whether there were any
+ */
 static bool
 was_kicked(int fd)
 {
-	struct pollfd kick = { .fd = fd, .events = POLLIN };
 	eventfd_t n;
+	struct iovec to = { .iov_base = &n, .iov_len = sizeof(n) };
 
-	return fd > 0 && poll(&kick, 1, 0) == 1 && (kick.revents & POLLIN) != 0 && eventfd_read(fd, &n) == 0;
+	return fd > 0 && preadv2(fd, &to, 1, -1, RWF_NOWAIT) == sizeof(n);
 }
 
 static bool

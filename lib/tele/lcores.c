@@ -14,6 +14,7 @@ struct queues {
 	struct rte_tel_data *names;
 	struct rte_tel_data *loads; /* percent */
 	size_t len; /* in JSON */
+	unsigned int n;
 	bool full;
 };
 
@@ -26,7 +27,7 @@ add_queue(struct queues *queues, const struct dt_path *path, unsigned int port, 
 		return;
 	snprintf(name, sizeof(name), "%s:%u", dt_path_name(path, port), pair);
 	queues->len += strlen(name) + 4 + 4;
-	queues->full = queues->len > QUEUES_JSON;
+	queues->full = queues->len > QUEUES_JSON || ++queues->n == RTE_TEL_MAX_ARRAY_ENTRIES;
 	rte_tel_data_add_array_string(queues->names, queues->full ? "..." : name);
 	if (!queues->full)
 		rte_tel_data_add_array_int(queues->loads, (int)dt_path_pair_load(path, port, pair) / 10);

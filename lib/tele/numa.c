@@ -26,6 +26,8 @@
 /* Most machines have no more; with many, each could tell next to nothing in one answer. */
 #define NODES_AT_ONCE 2
 
+_Static_assert(NODE_JSON < DT_TELE_ROOM / NODES_AT_ONCE, "lists have room, however many lcores DPDK was built for");
+
 #define SAMPLE_PAGES 256 /* of each piece of EAL's memory */
 
 /* A port, and where its parts are. */

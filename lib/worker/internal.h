@@ -61,6 +61,7 @@ struct dt_worker {
 	uint64_t sleeps;
 	uint64_t sleep_cycles;
 	uint64_t asleep_since; /* TSC; 0: awake */
+	bool waits; /* for whatever wakes it; not while it looks what nobody wakes it for */
 
 	/* the worker wants it, others ring */
 	struct dt_bell bell;

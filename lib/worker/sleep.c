@@ -128,7 +128,9 @@ wait_for_any(struct dt_worker *worker, int timeout_ms)
 	int n;
 
 	rte_rcu_qsbr_thread_offline(qsbr, worker->lcore);
+	__atomic_store_n(&worker->waits, true, __ATOMIC_RELEASE);
 	n = epoll_wait(worker->epoll, events, EVENTS_MAX, timeout_ms);
+	__atomic_store_n(&worker->waits, false, __ATOMIC_RELEASE);
 	rte_rcu_qsbr_thread_online(qsbr, worker->lcore);
 	return n;
 }
@@ -210,7 +212,7 @@ dt_sleep(struct dt_worker *worker, uint64_t since)
 bool
 dt_worker_is_asleep(const struct dt_worker *worker)
 {
-	return __atomic_load_n(&worker->asleep_since, __ATOMIC_ACQUIRE) > BEING_COUNTED;
+	return __atomic_load_n(&worker->waits, __ATOMIC_ACQUIRE);
 }
 
 void

@@ -308,11 +308,17 @@ dt_workers_pass(void)
 	for (unsigned int i = 0; i < n_workers; i++) {
 		uint64_t start = dt_counter_read(&workers[i]->rounds);
 
-		/* Two ends of rounds: the second of them began after this call. */
-		while (__atomic_load_n(&workers[i]->alive, __ATOMIC_ACQUIRE) &&
-			dt_counter_read(&workers[i]->rounds) < start + 2) {
+		/*
+		 * Two ends of rounds: the second of them began after this call. One that hangs is got out here: our
+		 * caller may hold what keeps the main thread from watching.
+		 */
+		for (unsigned int looks = 1; __atomic_load_n(&workers[i]->alive, __ATOMIC_ACQUIRE) &&
+					     dt_counter_read(&workers[i]->rounds) < start + 2;
+			looks++) {
 			dt_bell_ring(&workers[i]->bell);
 			usleep(10);
+			if (looks % 1024 == 0) /* some tens of milliseconds */
+				dt_worker_nudge(workers[i]);
 		}
 	}
 }

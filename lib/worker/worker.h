@@ -149,7 +149,7 @@ struct rte_rcu_qsbr *dt_workers_qsbr(void);
 /** What all workers do while they find nothing. */
 enum dt_idle dt_workers_idle(void);
 
-/** Whether it waits for whatever wakes it. Any thread. */
+/** Whether it waits for whatever wakes it, and polls nothing that could make it hang. Any thread. */
 bool dt_worker_is_asleep(const struct dt_worker *worker);
 
 /** Rounds that a worker went, with something to do or without. Any thread. */

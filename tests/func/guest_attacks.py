@@ -38,6 +38,15 @@ def three_guests():
         stage.dptap.stop()
 
 
+@scenario
+def three_guests_of_a_worker_that_sleeps():
+    with bridge("vm0", "vm1", "vm2", alone=True, own=("--set", "idle=sleep")) as stage:
+        stage.bring("vm1")
+        stage.bring("vm2")
+        yield stage
+        stage.dptap.stop()
+
+
 def connection(stage):
     """A front end on vm0's socket, the one before it gone for good; its messages are acknowledged."""
     stage.drop("vm0")
@@ -112,9 +121,9 @@ def an_interrupt_into_a_pipe_without_a_reader_kills_nobody(stage):
     nobody_was_harmed(stage)
 
 
-@three_guests.test
-def an_eventfd_that_is_made_to_block_holds_up_nobody_else(stage):
-    vm0 = stage.bring("vm0")
+def post_for_an_interrupt_that_blocks(stage):
+    """vm0 offers a frame for vm1, kicks or not; whoever interrupts vm0 for it is made to block."""
+    vm0 = stage["vm0"]
     fd = vm0.from_guest.call_fd
     os.set_blocking(fd, False)
     try:
@@ -127,7 +136,35 @@ def an_eventfd_that_is_made_to_block_holds_up_nobody_else(stage):
 
     vm0.post(stage.frame_to("vm1", "vm0"))
     vm0.from_guest.set_used_event(vm0.from_guest.used_idx)
+
+
+@three_guests.test
+def an_eventfd_that_is_made_to_block_holds_up_nobody_else(stage):
+    vm0 = stage.bring("vm0")
+    post_for_an_interrupt_that_blocks(stage)
     vm0.publish()
+    wait_until(lambda: stage["vm1"].poll(), "the frame whose interrupt blocks")
+
+    stage.cross("vm1", "vm2", 20)
+    nobody_was_harmed(stage)
+
+
+@three_guests_of_a_worker_that_sleeps.test
+def nor_does_one_that_blocks_a_worker_in_its_sleep(stage):
+    """Of a front end that gives no kicks it looks at the rings now and then, and is asleep for others meanwhile."""
+    vm0 = stage.bring("vm0")
+    stage.cross("vm0", "vm1", 20)
+    vm0.front_end.set_vring_kick(1, None)
+    vm0.front_end.sync()
+    vm0.post(stage.frame_to("vm1", "vm0"))
+    vm0.from_guest.publish(kick=False)
+    stage["vm1"].receive()
+    # until control has seen that the ring is used: it asks the worker, and would wake it
+    seen = stage.dptap.tele("/dptap/info")["uptime_s"] + 2
+    wait_until(lambda: stage.dptap.tele("/dptap/info")["uptime_s"] >= seen, "some looks of control")
+    stage.dptap.wait_asleep()
+    post_for_an_interrupt_that_blocks(stage)
+    vm0.from_guest.publish(kick=False)
     wait_until(lambda: stage["vm1"].poll(), "the frame whose interrupt blocks")
 
     stage.cross("vm1", "vm2", 20)
