@@ -141,9 +141,8 @@ dt_path_move_by_itself(
 			pair, dt_worker_lcore(to));
 	else
 		DT_LOG(NOTICE,
-			"%s '%s': queue pair %u moved from lcore %u (%u %% busy, %u %% by this pair) to lcore %u (%u "
-			"%% "
-			"busy), by rebalance=auto",
+			"%s '%s': queue pair %u moved from lcore %u (%u %% busy, %u %% by this pair) "
+			"to lcore %u (%u %% busy), by rebalance=auto",
 			kind, name, pair, dt_worker_lcore(from), why->from / 10, why->pair / 10, dt_worker_lcore(to),
 			why->to / 10);
 }
